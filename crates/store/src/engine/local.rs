@@ -1,0 +1,191 @@
+//! Reading the broker's files: positional reads into pooled buffers, hashed where they were read, on the store's own threads.
+
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use milepost_core::hashing::{Hasher, PartHash, PartHasher};
+use milepost_core::{DigestAlgorithm, DigestHasher, Hashes, PartPlan};
+
+use super::Engine;
+use super::pool::Buffer;
+use super::transfer::Ticket;
+use crate::bucket::Bucket;
+use crate::context::OpContext;
+use crate::error::Result;
+use crate::source::{FileSource, FileVersion, ReadAt};
+
+/// Bytes of one call of read. Larger ones are no cheaper; smaller ones are when nothing is cached, by half: the kernel then
+/// reads ahead in small pieces.
+const READ: usize = 4 * 1024 * 1024;
+
+/// A part in memory, hashed.
+pub(crate) struct ReadPart {
+    /// Its bytes. The buffer goes back to the pool with the last clone.
+    pub body: Bytes,
+    /// Its share of the file's hashes.
+    pub hash: PartHash,
+    /// The digest in order, where it was given one to go on with.
+    pub digest: Option<DigestHasher>,
+    /// The room that the bytes take.
+    pub ticket: Ticket,
+}
+
+/// What a snapshot file must be from the plan to its last read byte.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unchanged {
+    pub size: u64,
+    pub version: Option<FileVersion>,
+}
+
+impl Unchanged {
+    /// # Errors
+    /// Where the file is another than it was, and those of asking.
+    pub(crate) fn check(&self, file: &dyn ReadAt) -> io::Result<()> {
+        if file.len()? == self.size && file.version()? == self.version {
+            return Ok(());
+        }
+        Err(io::Error::other("changed while it was saved; a snapshot file must not"))
+    }
+}
+
+/// Reads the bytes from `start` into the buffer and shows them, in order, while they are warm; a file that ends earlier
+/// shrank below its `planned` length, which the error tells.
+fn read_exactly(
+    file: &dyn ReadAt,
+    start: u64,
+    planned: u64,
+    buffer: &mut [u8],
+    mut see: impl FnMut(&[u8]),
+) -> io::Result<()> {
+    let len = buffer.len();
+    let mut filled = 0;
+    while filled < len {
+        let offset = start + filled as u64;
+        let end = len.min(filled + READ);
+        match file.read_at(&mut buffer[filled..end], offset) {
+            Ok(0) => {
+                // Parts are read ahead: the file may end before the one that noticed it.
+                let end = file.len().map_or(offset, |len| len.min(offset));
+                let message = format!("shrank while it was read: ended at {end} of {planned} bytes");
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
+            }
+            Ok(count) => {
+                let next = filled + count.min(end - filled);
+                see(&buffer[filled..next]);
+                filled = next;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+impl<B: Bucket> Engine<B> {
+    /// A buffer for bytes whose ticket is held.
+    pub(crate) fn buffer(&self, len: u64) -> io::Result<Buffer> {
+        let len = usize::try_from(len)
+            .map_err(|_| io::Error::new(io::ErrorKind::FileTooLarge, "is too large for this machine"))?;
+        Ok(self.pool.take(len))
+    }
+
+    /// Opens, reads, hashes and closes a file of one part: all of it in one go, for most files are small.
+    pub(crate) async fn read_whole(
+        &self,
+        source: Arc<dyn FileSource>,
+        size: u64,
+        unchanged: Option<Unchanged>,
+        algorithm: Option<DigestAlgorithm>,
+        ticket: Ticket,
+    ) -> io::Result<(Bytes, Hashes, Ticket)> {
+        let mut buffer = self.buffer(size)?;
+        self.files
+            .run(move || {
+                let file = source.open()?;
+                let check = || unchanged.map_or(Ok(()), |unchanged| unchanged.check(&*file));
+                check()?;
+                let mut hasher = Hasher::new(algorithm);
+                read_exactly(&*file, 0, size, buffer.as_mut(), |bytes| hasher.update(bytes))?;
+                check()?;
+                Ok((buffer.into_bytes(), hasher.finish(), ticket))
+            })
+            .await
+    }
+
+    /// Reads and hashes one part; `digest` is given where the digest takes bytes in order, and goes on with this part.
+    pub(crate) async fn read_part(
+        &self,
+        file: Arc<dyn ReadAt>,
+        plan: PartPlan,
+        number: u32,
+        algorithm: Option<DigestAlgorithm>,
+        mut digest: Option<DigestHasher>,
+        ticket: Ticket,
+    ) -> io::Result<ReadPart> {
+        let Range { start, end } = plan.range(number);
+        let mut buffer = self.buffer(end - start)?;
+        self.files
+            .run(move || {
+                let mut hasher = PartHasher::new(algorithm, &plan, number);
+                read_exactly(&*file, start, plan.len(), buffer.as_mut(), |bytes| {
+                    hasher.update(bytes);
+                    if let Some(digest) = &mut digest {
+                        digest.update(bytes);
+                    }
+                })?;
+                Ok(ReadPart { body: buffer.into_bytes(), hash: hasher.finish(), digest, ticket })
+            })
+            .await
+    }
+
+    /// The hashes of the first `len` bytes of a local file, read once.
+    pub(crate) async fn hash_local(
+        &self,
+        file: Arc<dyn ReadAt>,
+        len: u64,
+        algorithm: Option<DigestAlgorithm>,
+        cx: &OpContext,
+    ) -> Result<io::Result<Hashes>> {
+        const STEP: u64 = READ as u64;
+        let mut hasher = Hasher::new(algorithm);
+        let mut offset = 0;
+        while offset < len {
+            cx.check()?;
+            let take = STEP.min(len - offset);
+            let _ticket = self.budget.ticket(take).await?;
+            let mut buffer = match self.buffer(take) {
+                Ok(buffer) => buffer,
+                Err(error) => return Ok(Err(error)),
+            };
+            let file = Arc::clone(&file);
+            let hashed = self.files.run(move || {
+                read_exactly(&*file, offset, len, buffer.as_mut(), |bytes| hasher.update(bytes))?;
+                Ok(hasher)
+            });
+            hasher = match hashed.await {
+                Ok(hasher) => hasher,
+                Err(error) => return Ok(Err(error)),
+            };
+            offset += take;
+        }
+        Ok(Ok(hasher.finish()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_file_is_an_error_that_says_where_it_ended() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(10).unwrap();
+        let mut seen = 0;
+        read_exactly(&file, 2, 10, &mut [0; 8], |bytes| seen += bytes.len()).unwrap();
+        assert_eq!(seen, 8);
+        let error = read_exactly(&file, 0, 99, &mut [0; 11], |_| {}).unwrap_err();
+        assert!(error.to_string().contains("ended at 10 of 99 bytes"), "{error}");
+    }
+}
