@@ -8,10 +8,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use milepost_core::{BackupId, Timestamp};
-use rustix::fs::FlockOperation;
 
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::fs::Dir;
+use crate::fs::{Dir, Lockable};
 use crate::journal::{self, JournalDocument, JournalSkip};
 
 pub use crate::journal::JournalEdit;
@@ -117,7 +116,7 @@ struct Opened {
     document: JournalDocument,
     running: bool,
     /// Locked unless somebody writes the journal.
-    _file: std::fs::File,
+    _file: Lockable<std::fs::File>,
 }
 
 impl Journals {
@@ -348,12 +347,11 @@ fn files(document: &JournalDocument) -> Vec<JournalFileInfo> {
 /// Reads a journal, locked unless its save runs. `None`: there is none. The error says why it cannot be used.
 fn read(dir: &Dir, name: &str) -> Result<Option<Opened>, String> {
     let file = match dir.open_file(name) {
-        Ok(file) => file,
+        Ok(file) => Lockable::new(file),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.to_string()),
     };
-    let locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
-    let running = matches!(locked, Err(rustix::io::Errno::WOULDBLOCK));
+    let running = matches!(file.try_lock(false), Err(rustix::io::Errno::WOULDBLOCK));
     let bytes = journal::read_capped(&file).map_err(|error| error.to_string())?;
     let document = JournalDocument::read(&bytes)?;
     if journal::file_name(&document.destination, document.id) != name {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -64,15 +65,27 @@ enum Flaw {
 struct Broken {
     inner: MemoryBucket,
     flaw: Flaw,
+    /// Conditions that were found to hold by [`Flaw::ChecksThenWrites`].
+    held: AtomicU64,
 }
 
 impl Broken {
     fn new(flaw: Flaw) -> Self {
-        Self { inner: MemoryBucket::new("broken"), flaw }
+        Self { inner: MemoryBucket::new("broken"), flaw, held: AtomicU64::new(0) }
     }
 
     fn is(&self, flaw: Flaw) -> bool {
         self.flaw == flaw
+    }
+}
+
+/// Waits for a sign, for half a second at most.
+async fn waited_for(sign: impl Fn() -> bool) {
+    for _ in 0..100 {
+        if sign() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
@@ -94,6 +107,10 @@ impl Bucket for Broken {
     }
 
     async fn put(&self, key: &ObjectKey, body: Bytes, crc: Crc64Nvme, mode: PutMode) -> Result<ETag, BucketError> {
+        if self.is(Flaw::TearsLargeReads) {
+            // Else one task would have written all that it writes before another reads.
+            tokio::task::yield_now().await;
+        }
         let there = self.inner.bytes(key.as_str()).is_some();
         let crc = if self.is(Flaw::IgnoresChecksums) { Crc64Nvme::of(&body) } else { crc };
         let mode = match (self.flaw, mode) {
@@ -109,7 +126,11 @@ impl Bucket for Broken {
                 if !holds {
                     return Err(precondition());
                 }
-                tokio::task::yield_now().await;
+                // Until somebody else has looked as well, so that there is a race whatever the machine does; but nobody follows the last.
+                let before = self.held.fetch_add(1, Ordering::SeqCst) + 1;
+                if key.as_str().contains("racing_") {
+                    waited_for(|| self.held.load(Ordering::SeqCst) > before).await;
+                }
                 PutMode::Overwrite
             }
             (Flaw::WritesBeforeItChecks, mode @ PutMode::Replace(_)) => {
@@ -165,10 +186,14 @@ impl Bucket for Broken {
         if self.is(Flaw::TearsLargeReads) && reply.meta.size > 64 * 1024 {
             let size = reply.meta.size;
             let (bucket, key) = (self.inner.clone(), key.clone());
+            let before = self.inner.bytes(key.as_str());
             let halves = stream::iter([0..size / 2, size / 2..size]).then(move |half| {
-                let (bucket, key) = (bucket.clone(), key.clone());
+                let (bucket, key, before) = (bucket.clone(), key.clone(), before.clone());
                 async move {
-                    tokio::time::sleep(Duration::from_millis(2)).await;
+                    if half.start > 0 {
+                        // Until somebody has written, if anybody does.
+                        waited_for(|| bucket.bytes(key.as_str()) != before).await;
+                    }
                     let mut out = Vec::new();
                     let mut body = bucket.get(&key, Some(half)).await?.body;
                     while let Some(chunk) = body.next().await {
@@ -357,11 +382,8 @@ impl Bucket for Broken {
 
 /// The names of the checks that saw something.
 async fn seen(flaw: Flaw) -> Vec<&'static str> {
-    let options = SuiteOptions { time_limit: Duration::from_secs(10), ..SuiteOptions::default() };
-    let options = SuiteOptions {
-        time_limit: if flaw == Flaw::Hangs { Duration::from_millis(50) } else { options.time_limit },
-        ..options
-    };
+    let time_limit = if flaw == Flaw::Hangs { Duration::from_millis(50) } else { Duration::from_secs(120) };
+    let options = SuiteOptions { time_limit, ..SuiteOptions::default() };
     match conforms(async || Broken::new(flaw), &options).await {
         Ok(()) => Vec::new(),
         Err(failure) => {

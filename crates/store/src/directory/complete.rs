@@ -33,9 +33,9 @@ pub(super) async fn complete(
         let gone = || no_such_upload(&id);
         let data = upload.file("data").map_err(failed)?.ok_or_else(gone)?;
         // Exclusive until the data has its key and the upload is gone: no part is written meanwhile, or ever after.
-        if !try_flock(&data, false).map_err(failed)? {
+        let Some(_alone) = try_flock(&data, false).map_err(failed)? else {
             return Ok(Attempt::Busy(path.join("data")));
-        }
+        };
         match upload.fate(&inner, &data).map_err(failed)? {
             Fate::Open => {}
             Fate::Completed => {
@@ -171,7 +171,7 @@ fn look(inner: &Inner, own: &Own, id: UploadId, query: &UploadQuery) -> io::Resu
         Fate::Gone => return Ok(None),
         Fate::Completed => {
             // Whoever completes it holds the lock, and is at work.
-            if try_flock(&data, false)? {
+            if let Some(_alone) = try_flock(&data, false)? {
                 let place = Place::of(&upload.record.key).map_err(io::Error::other)?;
                 finish(inner, &place, &upload)?;
             }

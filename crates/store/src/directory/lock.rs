@@ -7,25 +7,25 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use milepost_core::Crc64Nvme;
-use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use tokio::time::Instant;
 
 use super::run;
 use crate::bucket::{BucketError, BucketErrorKind};
-use crate::fs::Dir;
+use crate::fs::{Dir, Lockable};
 
 /// The pause between two tries grows from the first to the last of these.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
 
 /// A lock that is held until it is dropped.
 #[derive(Debug)]
-pub(super) struct Lock(#[expect(dead_code, reason = "closing the file frees the lock")] File);
+pub(super) struct Lock(#[expect(dead_code, reason = "dropping it frees the lock")] Lockable<File>);
 
 /// How one try ended.
 pub(super) enum Attempt<T> {
@@ -40,22 +40,18 @@ pub(super) fn shard(key: &str) -> String {
 }
 
 /// Takes the lock on an open file where nobody holds it.
-pub(super) fn try_flock(file: &File, shared: bool) -> io::Result<bool> {
-    let operation =
-        if shared { FlockOperation::NonBlockingLockShared } else { FlockOperation::NonBlockingLockExclusive };
-    match rustix::fs::flock(file, operation) {
-        Ok(()) => Ok(true),
-        Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(false),
+pub(super) fn try_flock<F: AsFd>(file: F, shared: bool) -> io::Result<Option<Lockable<F>>> {
+    let file = Lockable::new(file);
+    match file.try_lock(shared) {
+        Ok(()) => Ok(Some(file)),
+        Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
 
 /// Takes the exclusive lock on a lock file, which is made where there is none, unless somebody holds it.
 pub(super) fn try_lock(dir: &Dir, name: &str) -> io::Result<Option<Lock>> {
-    let file = dir.open_or_create(name)?;
-    if !try_flock(&file, false)? {
-        return Ok(None);
-    }
+    let Some(file) = try_flock(dir.open_or_create(name)?, false)? else { return Ok(None) };
     // A file that somebody has removed meanwhile excludes nobody.
     let held = rustix::fs::fstat(&file)?.st_ino;
     match dir.stat(name) {

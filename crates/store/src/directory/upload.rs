@@ -186,9 +186,9 @@ pub(super) async fn part(
             Err(error) => return Err(failed(error)),
         };
         let data = upload.file("data").map_err(failed)?.ok_or_else(gone)?;
-        if !try_flock(&data, true).map_err(failed)? {
+        let Some(_shared) = try_flock(&data, true).map_err(failed)? else {
             return Ok(Attempt::Busy(path.join("data")));
-        }
+        };
         if upload.fate(&inner, &data).map_err(failed)? != Fate::Open {
             return Err(gone());
         }

@@ -7,6 +7,7 @@
 //! All calls block: they belong on a blocking thread ([`blocking`]).
 
 pub(crate) mod crash;
+mod lockable;
 mod scan;
 pub(crate) mod uncached;
 mod whole;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
 
+pub(crate) use lockable::Lockable;
 pub(crate) use whole::Locked;
 
 /// Files are made for their owner and the group to read, less the umask.
@@ -31,7 +33,7 @@ const DIR_MODE: u32 = 0o755;
 
 /// An open folder. Cloning shares the handle.
 #[derive(Debug, Clone)]
-pub(crate) struct Dir(Arc<OwnedFd>);
+pub(crate) struct Dir(Arc<Lockable<OwnedFd>>);
 
 /// One entry of a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,13 +51,13 @@ fn dir_flags() -> OFlags {
 impl Dir {
     /// Opens a root folder by path. Links on the way are followed: the operator named the path.
     pub(crate) fn open_root(path: &Path) -> io::Result<Self> {
-        Ok(Self(Arc::new(rustix::fs::open(path, dir_flags(), Mode::empty())?)))
+        Ok(Self(Arc::new(Lockable::new(rustix::fs::open(path, dir_flags(), Mode::empty())?))))
     }
 
     /// Opens a folder directly inside.
     pub(crate) fn open_dir(&self, name: &str) -> io::Result<Self> {
         let fd = rustix::fs::openat(&*self.0, name, dir_flags() | OFlags::NOFOLLOW, Mode::empty())?;
-        Ok(Self(Arc::new(fd)))
+        Ok(Self(Arc::new(Lockable::new(fd))))
     }
 
     /// Makes a folder directly inside where there is none, and opens it. True: it was made now, and `sync` makes it last.
@@ -217,7 +219,7 @@ impl Dir {
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
-    /// A handle that locks (`flock`) can be taken on.
+    /// The handle itself.
     pub(crate) fn fd(&self) -> &OwnedFd {
         &self.0
     }

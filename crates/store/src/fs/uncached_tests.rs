@@ -9,6 +9,10 @@ use super::*;
 use crate::source::{FileSource as _, PathSource, ReadAt};
 
 const MIB: usize = 1024 * 1024;
+/// Of 8 MiB.
+const PAGES: u64 = 2048;
+/// How often it is looked whether the cache is as it should be.
+const LOOKS: usize = 20;
 
 fn bytes(len: usize) -> Vec<u8> {
     (0..len).map(|at| (at * 31 + at / 4096) as u8).collect()
@@ -59,6 +63,13 @@ fn written(path: &Path, bytes: &[u8]) {
     file.sync_all().unwrap();
 }
 
+/// What the code does to the cache it does every time, and the kernel what it likes at any time: it takes pages away that nobody used
+/// for a moment, and leaves one that somebody else has locked. So one look that is as it should be is enough.
+fn seen(look: impl Fn() -> Result<(), String>) {
+    let odd: Vec<String> = (0..LOOKS).map_while(|_| look().err()).collect();
+    assert!(odd.len() < LOOKS, "{odd:#?}");
+}
+
 /// Drops the clean pages of a file, which only its own test has.
 fn cool(path: &Path) {
     rustix::fs::fadvise(File::open(path).unwrap(), 0, None, rustix::fs::Advice::DontNeed).unwrap();
@@ -90,15 +101,10 @@ fn a_file_system_that_cannot_is_asked_once() {
     assert!(read > 0);
 }
 
-#[test]
-fn what_was_written_uncached_is_there_and_not_in_the_cache() {
-    let dir = on_disk();
-    let path = dir.path().join("f");
-    let (bytes, file) = (bytes(8 * MIB), File::create(&path).unwrap());
+/// Writes eight MiB so that they do not stay in the cache. The error says how many pages do.
+fn write_uncached(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    let file = File::create(path).unwrap();
     file.write_all_at(&[1], 0).unwrap();
-    if !knows_uncached(&path) {
-        return;
-    }
     let uncached = Uncached::new(true);
     // The second half first, in two slices; a range of a restore comes in any order.
     for at in [4 * MIB, 0] {
@@ -106,28 +112,33 @@ fn what_was_written_uncached_is_there_and_not_in_the_cache() {
         assert_eq!(uncached.write(&file, &slices, at as u64).unwrap(), Some(4 * MIB));
     }
     file.sync_all().unwrap();
-    if let Some(left) = cached_pages(&path) {
-        assert!(left < 100, "{left} of 2048 pages are left in the cache");
+    match cached_pages(path) {
+        Some(left) if left >= PAGES / 20 => Err(format!("{left} of {PAGES} pages are left in the cache")),
+        _ => Ok(()),
     }
-    assert!(read_whole(&File::open(&path).unwrap(), MIB) == bytes);
-    assert_eq!(Uncached::new(false).write(&file, &[io::IoSlice::new(b"x")], 0).unwrap(), None, "nobody wanted it");
 }
 
 #[test]
-fn a_read_leaves_the_cache_as_it_was() {
+fn what_was_written_uncached_is_there_and_not_in_the_cache() {
     let dir = on_disk();
-    let [saved, hot, neighbour] = ["saved", "hot", "neighbour"].map(|name| dir.path().join(name));
+    let path = dir.path().join("f");
+    let bytes = bytes(8 * MIB);
+    written(&path, b"x");
+    if !knows_uncached(&path) {
+        return;
+    }
+    seen(|| write_uncached(&path, &bytes));
+    let file = File::open(&path).unwrap();
+    assert!(read_whole(&file, MIB) == bytes);
+    assert_eq!(Uncached::new(false).write(&file, &[io::IoSlice::new(b"x")], 0).unwrap(), None, "nobody wanted it");
+}
+
+/// Reads a file that is not cached and one that is, dirty at its end, beside a third that nobody reads. The error says what is
+/// cached then.
+fn read_two_of_three(dir: &Path) -> Result<(), String> {
+    let [saved, hot, neighbour] = ["saved", "hot", "neighbour"].map(|name| dir.join(name));
     for path in [&saved, &hot, &neighbour] {
         written(path, &bytes(8 * MIB));
-    }
-    let pages = (8 * MIB / 4096) as u64;
-    if !knows_uncached(&saved) {
-        return;
-    }
-    let Some(before) = cached_pages(&neighbour) else { return };
-    if before < pages {
-        println!("NOT RUN: this machine is too short of memory to keep 8 MiB cached");
-        return;
     }
     cool(&saved);
     // What is dirty and hot stays, too.
@@ -136,9 +147,32 @@ fn a_read_leaves_the_cache_as_it_was() {
     for path in [&saved, &hot] {
         read_whole(&*PathSource::new(path).open().unwrap(), 4 * MIB);
     }
-    let left = cached_pages(&saved).unwrap();
-    assert!(left < pages / 20, "{left} of {pages} pages of the saved file are left in the cache");
-    let hot_pages = cached_pages(&hot).unwrap();
-    assert!(hot_pages > pages, "{hot_pages} of {} hot pages are left", pages + 1);
-    assert_eq!(cached_pages(&neighbour).unwrap(), before, "pages of a file that nobody read");
+    let left = [&saved, &hot, &neighbour].map(|path| cached_pages(path).unwrap());
+    if left[0] < PAGES / 20 && left[1] == PAGES + 1 && left[2] == PAGES {
+        return Ok(());
+    }
+    Err(format!(
+        "{} pages that were read, {} of {} hot ones, {} of {PAGES} of a neighbour",
+        left[0],
+        left[1],
+        PAGES + 1,
+        left[2]
+    ))
+}
+
+#[test]
+fn a_read_leaves_the_cache_as_it_was() {
+    let dir = on_disk();
+    let path = dir.path().join("neighbour");
+    let keeps = || {
+        written(&path, &bytes(8 * MIB));
+        cached_pages(&path)
+    };
+    let Some(kept) = (0..LOOKS).map(|_| keeps()).find(|kept| kept.is_none_or(|kept| kept == PAGES)) else {
+        println!("NOT RUN: this machine is too short of memory to keep 8 MiB cached");
+        return;
+    };
+    if kept.is_some() && knows_uncached(&path) {
+        seen(|| read_two_of_three(dir.path()));
+    }
 }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Write as _};
 
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::{Dir, crash};
@@ -22,7 +22,7 @@ pub(crate) enum Locked {
 impl Dir {
     /// Takes an exclusive lock on the folder itself, without waiting. It goes with the folder when that is renamed.
     pub(crate) fn try_lock(&self) -> io::Result<Locked> {
-        match rustix::fs::flock(self.fd(), FlockOperation::NonBlockingLockExclusive) {
+        match self.0.try_lock(false) {
             Ok(()) => Ok(Locked::Yes),
             Err(Errno::WOULDBLOCK) => Ok(Locked::Busy),
             Err(Errno::BADF | Errno::NOLCK | Errno::NOTSUP | Errno::NOSYS | Errno::INVAL) => Ok(Locked::Unsupported),
@@ -98,6 +98,21 @@ mod tests {
         assert_eq!(first.try_lock().unwrap(), Locked::Yes);
         assert_eq!(second.try_lock().unwrap(), Locked::Busy);
         drop(first);
+        assert_eq!(second.try_lock().unwrap(), Locked::Yes);
+    }
+
+    /// A process that another thread starts has a copy of every handle until it is another program: a lock that only ended with its
+    /// last copy was then held by nobody, and whoever came next was told of another process.
+    #[test]
+    fn a_lock_ends_with_its_owner_also_while_another_process_has_a_copy_of_the_handle() {
+        let root = tempfile::tempdir().unwrap();
+        let (first, second) = (Dir::open_root(root.path()).unwrap(), Dir::open_root(root.path()).unwrap());
+        assert_eq!(first.try_lock().unwrap(), Locked::Yes);
+        let clone = first.clone();
+        let _inherited = first.fd().try_clone().unwrap();
+        drop(first);
+        assert_eq!(second.try_lock().unwrap(), Locked::Busy, "a clone of the owner's is left");
+        drop(clone);
         assert_eq!(second.try_lock().unwrap(), Locked::Yes);
     }
 

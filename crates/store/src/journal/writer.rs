@@ -10,12 +10,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use milepost_core::checksum::Crc64Nvme;
 use milepost_core::document::cut;
 use milepost_core::{Digest, Timestamp};
-use rustix::fs::FlockOperation;
 use tokio::time::Instant;
 
 use super::document::{JournalDocument, JournalPlan, JournalUpload, MAX_JOURNAL_BYTES, SourceVersion};
 use super::{Pace, file_name};
-use crate::fs::Dir;
+use crate::fs::{Dir, Lockable};
 use crate::settings::StoreSettings;
 use crate::source::FileVersion;
 
@@ -49,7 +48,7 @@ pub(crate) struct JournalWriter {
     /// One write at a time; notes go on meanwhile.
     writing: Mutex<()>,
     /// The journal as it was last written, locked for as long as the attempt runs: whoever edits journals sees so.
-    locked: Mutex<Option<File>>,
+    locked: Mutex<Option<Lockable<File>>>,
 }
 
 struct State {
@@ -199,7 +198,8 @@ impl JournalWriter {
                 }
                 .and_then(|file| {
                     // Where another attempt has it, or nothing can be locked, only people who edit are told less.
-                    let _ = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
+                    let file = Lockable::new(file);
+                    let _ = file.try_lock(false);
                     *locked(&self.locked) = Some(file);
                     self.dir.sync()
                 })
