@@ -138,15 +138,11 @@ async fn judged(
     let same = status.document.as_ref().and_then(|document| document.metadata_sha256.as_deref());
     let state = status.state();
     if state != BackupState::Completed || same != Some(metadata_sha256) {
-        let what = format!("the backup changed while it was read: it is {state} now");
+        let deleted = matches!(state, BackupState::Deleting | BackupState::DoesNotExist);
+        let what = if deleted { "was deleted" } else { "changed" };
+        let what = format!("the backup {what} while it was read: it is {state} now");
         return Error::new(ErrorKind::Conflict { owner: None }, what);
     }
-    match error.kind() {
-        // The content is gone from a backup that stands: that is damage, not an absent backup.
-        ErrorKind::NotFound => {
-            let FileRef { id, kind, name } = file;
-            Error::integrity(format!("{id}/{kind}/{name}"), format!("{size} bytes"), "no object")
-        }
-        _ => error,
-    }
+    let FileRef { id, kind, name } = file;
+    error.of_a_content(&format!("{id}/{kind}/{name}"), &format!("{size} bytes"))
 }

@@ -242,6 +242,15 @@ impl Error {
         Self::new(ErrorKind::Integrity { key, expected, actual }, message)
     }
 
+    /// An error that came of reading a content: where there is none, that is damage of a backup that is there, not an absent
+    /// backup. Whether it still is there is for the caller to look at.
+    pub(crate) fn of_a_content(self, key: &str, expected: &str) -> Self {
+        match self.kind() {
+            ErrorKind::NotFound => Self::integrity(key, expected, "no object"),
+            _ => self,
+        }
+    }
+
     /// Says which call failed, unless an inner one said so already.
     #[must_use]
     pub fn during(mut self, operation: Operation) -> Self {

@@ -215,6 +215,40 @@ impl Journals {
         Ok(self.info(&opened))
     }
 
+    /// What killed writers left beside the journals: names, and when they were written by this machine's clock.
+    pub(crate) fn temporaries(&self) -> Result<Vec<(String, Option<Timestamp>)>> {
+        let Some(dir) = self.open()? else { return Ok(Vec::new()) };
+        let entries = dir.entries().map_err(|error| self.failed("cannot be read", &error))?;
+        let names = entries.into_iter().filter_map(|entry| entry.name.into_string().ok());
+        let written = |name: &str| {
+            let stat = dir.stat(name).ok()?;
+            Timestamp::from_second(stat.st_mtime).ok()
+        };
+        Ok(names
+            .filter(|name| journal::is_temporary_name(name))
+            .take(MAX_JOURNALS)
+            .map(|name| (name.clone(), written(&name)))
+            .collect())
+    }
+
+    /// Removes files of the folder that nobody needs: temporary ones, and journals, unless a save writes them now. Gives how many
+    /// were kept for that.
+    pub(crate) fn clear(&self, names: &[String]) -> Result<u64> {
+        let Some(dir) = self.open()? else { return Ok(0) };
+        let mut kept = 0;
+        for name in names {
+            // Locked until it is gone; what cannot be read is nobody's any more, as it was when it was found.
+            let journal = if journal::is_temporary_name(name) { Ok(None) } else { read(&dir, name) };
+            if matches!(&journal, Ok(Some(opened)) if opened.running) {
+                kept += 1;
+                continue;
+            }
+            dir.remove_if_there(name).map_err(|error| self.failed("cannot be removed", &error))?;
+        }
+        dir.sync().map_err(|error| self.failed("cannot be removed", &error))?;
+        Ok(kept)
+    }
+
     fn open(&self) -> Result<Option<Dir>> {
         match Dir::open_root(&self.dir) {
             Ok(dir) => Ok(Some(dir)),

@@ -16,7 +16,7 @@ use common::*;
 use milepost_core::{BackupId, ObjectKey, StatusCode, Timestamp};
 use milepost_store::doctor::{Check, Diagnosis, DoctorOptions, Finding, Outcome, Repaired, Severity, examine, repair};
 use milepost_store::{BackupStore as _, Bucket as _, BucketErrorKind, ClockReading};
-use milepost_testkit::faulty::{CallKind, Crash, Fault, On, Point};
+use milepost_testkit::faulty::{CallKind, Crash, Fault, FaultyBucket, On, Point};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -253,23 +253,33 @@ fn clocks_differ_by_no_more_than_the_request_explains() {
     assert_eq!(skew(1000, 100, 1010), 899);
 }
 
+fn names_in(folder: &std::path::Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
 #[tokio::test]
 async fn journals_of_ended_saves_are_left_over() {
     let folder = tempfile::tempdir().unwrap();
     let bucket = made(Begin::Completed).await;
     let store = store(&bucket, 1);
     mark_failed(&store, id(1, 101, 2)).await.unwrap();
-    let journal = |name: &str, id: &str, destination: &str| {
-        let (p, rest) = id.split_once('/').unwrap();
-        let (c, n) = rest.split_once('/').unwrap();
-        let text = format!(
-            r#"{{"formatVersion":1,"id":{{"partition":{p},"checkpoint":"{c}","node":{n}}},"destination":"{destination}","files":[]}}"#
-        );
-        std::fs::write(folder.path().join(name), text).unwrap();
+    // Real ones, of saves that the store refused a file.
+    let journals = folder.path();
+    let journal = async |of: BackupId, memory: &str| {
+        let bucket = FaultyBucket::new(milepost_store::MemoryBucket::new(memory));
+        bucket.inject(On::call(CallKind::Put).key_ending("a.sst"), Fault::Before(BucketErrorKind::Denied));
+        let mut settings = settings();
+        settings.journal_dir = Some(journals.to_owned());
+        save(&store_with(&bucket, 3, settings), tiny(of)).await.unwrap_err();
+        let mut names: Vec<String> = names_in(journals);
+        names.retain(|name| name.contains(memory) && name.contains(&format!("-{}-", of.checkpoint)));
+        names.remove(0)
     };
-    journal("completed.json", "1/100/2", "memory:test");
-    journal("failed.json", "1/101/2", "memory:test");
-    journal("elsewhere.json", "1/100/2", "memory:other");
+    let (completed, failed) = (journal(ID, "test").await, journal(id(1, 101, 2), "test").await);
+    let elsewhere = journal(ID, "other").await;
     let temporary = format!("x.json.tmp-{:032x}", 7);
     for (name, text) in [("broken.json", "{"), (temporary.as_str(), "half"), ("notes.txt", "mine")] {
         std::fs::write(folder.path().join(name), text).unwrap();
@@ -281,8 +291,19 @@ async fn journals_of_ended_saves_are_left_over() {
     assert_eq!(told.len(), 2, "{told:#?}");
     assert!(told[0].what.contains("broken.json") && told[0].repair.is_none(), "{told:#?}");
     assert_eq!(told[1].objects, Some(2));
+    let mut expected = vec!["broken.json".to_owned(), elsewhere, failed, "notes.txt".to_owned()];
+    expected.sort();
+
+    // A save that has it open by now keeps its journal.
+    let writes = std::fs::File::open(folder.path().join(&completed)).unwrap();
+    writes.lock().unwrap();
     repair(&store, &mut found, &options, &cx()).await.unwrap();
-    let mut left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
-    left.sort();
-    assert_eq!(left, ["broken.json", "elsewhere.json", "failed.json", "notes.txt"]);
+    let repaired = of(&found, Check::Journals)[1].repaired.clone();
+    assert_eq!(repaired, Some(Repaired::Kept("a save writes 1 journal now".to_owned())));
+    assert!(names_in(journals).contains(&completed));
+    assert_eq!(names_in(journals).len(), expected.len() + 1, "the temporary one is gone");
+    drop(writes);
+    let mut found = examine(&store, &options, &cx()).await.unwrap();
+    repair(&store, &mut found, &options, &cx()).await.unwrap();
+    assert_eq!(names_in(journals), expected);
 }

@@ -74,7 +74,7 @@ async fn a_delete_under_our_eyes_is_no_damage() {
     gate.open();
     let error = reads.await.unwrap().unwrap_err();
     assert_eq!(error.kind().name(), "conflict", "{error}");
-    assert!(error.to_string().contains("1/100/2: the backup changed"), "{error}");
+    assert!(error.to_string().contains("1/100/2: the backup was deleted while it was read"), "{error}");
 }
 
 #[tokio::test]

@@ -70,8 +70,10 @@ fn list(app: &App, journals: &Journals) -> Result<u8> {
 
 fn row(app: &App, info: &JournalInfo) -> Vec<String> {
     let mut notes = vec![format!("to {}", info.destination)];
-    if info.failed_files > 0 {
-        notes.push(format!("{} failed", count(info.failed_files, "file")));
+    // The attempt's own words begin with it in most cases.
+    let failed = format!("{} failed", count(info.failed_files, "file"));
+    if info.failed_files > 0 && !info.error.as_ref().is_some_and(|error| error.contains(&failed)) {
+        notes.push(failed);
     }
     if info.skipped_files > 0 {
         notes.push(format!("{} skipped", count(info.skipped_files, "file")));

@@ -123,8 +123,13 @@ pub enum Repair {
     Forget(Box<RetentionPlan>),
     /// Remove objects below the probe's prefix.
     Leftovers(Vec<String>),
-    /// Remove files of the journals' folder.
-    Journals(Vec<PathBuf>),
+    /// Remove files of the journals' folder, unless a save writes them.
+    Journals {
+        /// The folder.
+        dir: PathBuf,
+        /// The files in it.
+        names: Vec<String>,
+    },
 }
 
 /// What became of a repair.

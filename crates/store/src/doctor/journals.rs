@@ -1,35 +1,14 @@
 //! This machine's resume journals: those whose backup needs none any more, and what killed writers left beside them.
 
-use std::io::{self, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use milepost_core::{BackupId, StatusCode, Timestamp};
-use serde::Deserialize;
 
 use super::finding::{Check, Finding, Outcome, Repair, Severity, count};
 use super::{Look, Seen};
-use crate::error::Result;
-use crate::journal::{MAX_JOURNAL_BYTES, is_temporary_name};
-
-/// Entries of the folder that are looked at.
-const MAX_ENTRIES: usize = 10_000;
-
-/// What a journal begins with; the rest is passed over unread.
-#[derive(Debug, Deserialize)]
-struct Head {
-    id: BackupId,
-    destination: String,
-}
-
-/// One file of the folder.
-#[derive(Debug)]
-struct Found {
-    path: PathBuf,
-    age: Option<Duration>,
-    /// `None`: what a killed writer left. `Err`: it does not parse.
-    head: Option<Result<Head, String>>,
-}
+use crate::error::{Error, ErrorKind, Result};
+use crate::journals::{JournalEntry, Journals};
 
 impl Look<'_> {
     pub(super) async fn journals(&mut self, location: &str) -> Result<()> {
@@ -37,43 +16,49 @@ impl Look<'_> {
             self.diagnosis.check(Check::Journals, Outcome::Skipped, "no folder of journals is set");
             return Ok(());
         };
-        let (folder, now) = (dir.clone(), self.options.now);
-        let listed = tokio::task::spawn_blocking(move || list(&folder, now)).await;
-        let found = match listed.map_err(io::Error::other).and_then(|listed| listed) {
+        let folder = Journals::new(&dir);
+        let listed = tokio::task::spawn_blocking(move || Ok((folder.list()?, folder.temporaries()?))).await;
+        let listed = listed.map_err(|error| Error::new(ErrorKind::Internal, error.to_string()));
+        let (journals, temporaries) = match listed.and_then(|listed| listed) {
             Ok(found) => found,
             Err(error) => {
-                self.diagnosis.check(Check::Journals, Outcome::Failed, format!("{}: {error}", dir.display()));
+                self.diagnosis.check(Check::Journals, Outcome::Failed, error.message());
                 return Ok(());
             }
         };
-        self.diagnosis.check(
-            Check::Journals,
-            Outcome::Done,
-            format!("{} in {}", count(found.len() as u64, "file"), dir.display()),
-        );
-        let mut left = Vec::new();
-        for one in found {
-            let old = one.age.is_some_and(|age| age >= self.options.stale_after);
-            match one.head {
-                None if old => left.push(one.path),
-                Some(Ok(head)) if old && head.destination == location && self.is_settled(head.id) => {
-                    left.push(one.path)
+        let files = count((journals.len() + temporaries.len()) as u64, "file");
+        self.diagnosis.check(Check::Journals, Outcome::Done, format!("{files} in {}", dir.display()));
+        let (now, stale_after) = (self.options.now, self.options.stale_after);
+        let old = |written: Option<Timestamp>| {
+            let age = written.and_then(|written| Duration::try_from(now.duration_since(written)).ok());
+            age.is_some_and(|age| age >= stale_after)
+        };
+        let mut left: Vec<PathBuf> = Vec::new();
+        for entry in journals {
+            match entry {
+                JournalEntry::Journal(info) => {
+                    let settled = info.destination == location && self.is_settled(info.id);
+                    if settled && !info.running && old(Some(info.updated_at)) {
+                        left.push(info.path);
+                    }
                 }
-                Some(Err(reason)) => {
-                    let path = one.path.display().to_string();
+                JournalEntry::Damaged { path, reason } => {
+                    let path = path.display().to_string();
                     let what =
                         format!("the journal {path} cannot be used, so a resume would hash its files again: {reason}");
                     self.diagnosis.find(Finding::new(Check::Journals, Severity::Note, what).at(path));
                 }
-                None | Some(Ok(_)) => {}
             }
         }
+        left.extend(temporaries.into_iter().filter(|(_, written)| old(*written)).map(|(name, _)| dir.join(name)));
+        left.sort();
         if let Some(first) = left.first().map(|path| path.display().to_string()) {
             let number = left.len() as u64;
             let what =
                 format!("of no use, since their saves have ended: {}; the first is {first}", count(number, "journal"));
             let found = Finding::new(Check::Journals, Severity::Note, what).at(first).heap(number, None);
-            self.diagnosis.find(found.mended_by(Repair::Journals(left)));
+            let names = left.iter().filter_map(|path| name(path)).collect();
+            self.diagnosis.find(found.mended_by(Repair::Journals { dir, names }));
         }
         Ok(())
     }
@@ -85,46 +70,6 @@ impl Look<'_> {
     }
 }
 
-fn list(dir: &Path, now: Timestamp) -> io::Result<Vec<Found>> {
-    let entries = match std::fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut found = Vec::new();
-    for entry in entries.take(MAX_ENTRIES) {
-        let entry = entry?;
-        let name = entry.file_name();
-        let Some(name) = name.to_str() else { continue };
-        let temporary = is_temporary_name(name);
-        // A link is nobody's journal.
-        if !entry.file_type()?.is_file() || !(temporary || name.ends_with(".json")) {
-            continue;
-        }
-        let path = entry.path();
-        let written =
-            entry.metadata().and_then(|meta| meta.modified()).ok().and_then(|at| Timestamp::try_from(at).ok());
-        let age = written.and_then(|at| Duration::try_from(now.duration_since(at)).ok());
-        let head = if temporary { None } else { Some(head(&path)) };
-        found.push(Found { path, age, head });
-    }
-    found.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(found)
-}
-
-fn head(path: &Path) -> Result<Head, String> {
-    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
-    serde_json::from_reader(BufReader::new(file.take(MAX_JOURNAL_BYTES)))
-        .map_err(|error| milepost_core::document::cut(&error.to_string().escape_debug().to_string(), 200))
-}
-
-/// Removes files; one that is gone already is no failure.
-pub(super) fn remove(paths: &[PathBuf]) -> io::Result<()> {
-    for path in paths {
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
+fn name(path: &Path) -> Option<String> {
+    path.file_name()?.to_str().map(str::to_owned)
 }

@@ -1,10 +1,11 @@
 //! Clearing up what an examination found, as far as nobody can miss it.
 
+use super::DoctorOptions;
 use super::finding::{Diagnosis, Repair, Repaired};
-use super::{DoctorOptions, journals};
 use crate::api::{Mend, Mended, StoreAdmin};
 use crate::context::OpContext;
 use crate::error::{ErrorKind, Operation, Result};
+use crate::journals::Journals;
 use crate::prune::{self, PruneOptions};
 
 /// Does what the findings' repairs say, one after the other, and notes in each what became of it. What changed since it was
@@ -69,11 +70,12 @@ async fn one(store: &dyn StoreAdmin, repair: &Repair, options: &DoctorOptions, c
                 None => Repaired::Done,
             }
         }
-        Repair::Journals(paths) => {
-            let paths = paths.clone();
-            match tokio::task::spawn_blocking(move || journals::remove(&paths)).await {
-                Ok(Ok(())) => Repaired::Done,
-                Ok(Err(error)) => Repaired::Failed(error.to_string()),
+        Repair::Journals { dir, names } => {
+            let (journals, names) = (Journals::new(dir), names.clone());
+            match tokio::task::spawn_blocking(move || journals.clear(&names)).await {
+                Ok(Ok(0)) => Repaired::Done,
+                Ok(Ok(kept)) => Repaired::Kept(format!("a save writes {} now", super::finding::count(kept, "journal"))),
+                Ok(Err(error)) => Repaired::Failed(error.message().to_owned()),
                 Err(error) => Repaired::Failed(error.to_string()),
             }
         }

@@ -95,11 +95,7 @@ impl<B: Bucket> Exported for Opened<B> {
                     sink(&chunk);
                     continue;
                 }
-                // An absent content is damage of a backup that is there, not an absent backup.
-                Err(error) if matches!(error.kind(), ErrorKind::NotFound) => {
-                    Error::integrity(key.as_str(), format!("at least {} bytes", range.end), "no object")
-                }
-                Err(error) => error,
+                Err(error) => error.of_a_content(key.as_str(), &format!("at least {} bytes", range.end)),
             };
             // Nor is a delete that goes on under our eyes damage.
             let error = self.engine.gone_or(id, self.sha256(), error, cx).await;
@@ -117,7 +113,7 @@ impl<B: Bucket> Exported for Opened<B> {
             {
                 Ok(())
             }
-            other => Err(self.at_the_source(other.conflict("the backup changed while it was copied"))),
+            other => Err(self.at_the_source(other.changed_while("copied"))),
         }
     }
 }

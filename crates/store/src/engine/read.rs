@@ -82,7 +82,7 @@ impl<B: Bucket> Engine<B> {
             {
                 error
             }
-            Ok(read) => read.conflict("the backup changed while it was read"),
+            Ok(read) => read.changed_while("read"),
             Err(_) => error,
         }
     }

@@ -73,6 +73,18 @@ impl StatusRead {
             .with_hint("look at the status and, if it is still wanted, ask again")
     }
 
+    /// It is not the committed backup any more that was being read, restored or copied.
+    pub(crate) fn changed_while(&self, doing: &str) -> Error {
+        let deleted = match self {
+            Self::Absent => true,
+            Self::Present { held, .. } => {
+                matches!(held.document.status_code, StatusCode::Deleting | StatusCode::Deleted)
+            }
+            Self::Corrupt { .. } => false,
+        };
+        self.conflict(&format!("the backup {} while it was {doing}", if deleted { "was deleted" } else { "changed" }))
+    }
+
     /// The state does not allow the call.
     pub(crate) fn wrong_state(&self, what: &str) -> Error {
         let found = match self {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use futures::stream::{self, StreamExt as _};
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use milepost_core::CheckpointId;
 use milepost_core::retention::{Action, RetentionPlan, Step};
 use tokio::time::Instant;
@@ -111,9 +111,15 @@ impl Run<'_> {
     /// Does steps side by side; the first error that would meet the others too ends all.
     async fn each(&mut self, steps: &[&Step], done: &mut u64) -> Result<()> {
         let (store, plan, cx) = (self.store, self.plan, self.cx);
-        let work = steps.iter().map(|step| async move { (*step, one(store, plan, step, cx).await) });
-        let mut results = stream::iter(work).buffer_unordered(self.concurrency);
-        while let Some((step, result)) = results.next().await {
+        // Without a closure that makes the futures: with one, the compiler cannot tell that the whole may move between threads.
+        let (mut waiting, mut under_way) = (steps.iter(), FuturesUnordered::new());
+        loop {
+            while under_way.len() < self.concurrency
+                && let Some(step) = waiting.next()
+            {
+                under_way.push(async move { (*step, one(store, plan, step, cx).await) });
+            }
+            let Some((step, result)) = under_way.next().await else { return Ok(()) };
             (self.watch)(step, &result);
             *done += 1;
             match result {
@@ -128,7 +134,6 @@ impl Run<'_> {
                 }
             }
         }
-        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! The survivor: a complete checkpoint that stays, of which a whole copy of each partition was seen.
 
+use futures::FutureExt;
 use futures::stream::{self, StreamExt as _};
 use milepost_core::retention::PlannedCheckpoint;
 use milepost_core::{AttemptId, BackupId, CheckpointId, VerifyLevel};
@@ -32,9 +33,10 @@ impl Proof {
         damaged: &mut Vec<(BackupId, String)>,
         cx: &OpContext,
     ) -> Result<Option<Self>> {
-        let partitions = planned.proof.iter().flatten();
-        let mut found =
-            stream::iter(partitions.map(|copies| Self::partition(store, copies, level, cx))).buffered(concurrency);
+        // Collected, here and below: with the closure in it, the compiler cannot tell that the stream may move between threads.
+        let looks: Vec<_> =
+            planned.proof.iter().flatten().map(|copies| Self::partition(store, copies, level, cx).boxed()).collect();
+        let mut found = stream::iter(looks).buffered(concurrency);
         let (mut copies, mut whole) = (Vec::new(), true);
         while let Some(partition) = found.next().await {
             let mut partition = partition?;
@@ -95,7 +97,7 @@ impl Proof {
 
     /// Looks at the proven copies again: nothing older goes once one of them is gone.
     pub(super) async fn still_stands(&self, store: &dyn BackupStore, concurrency: usize, cx: &OpContext) -> Result<()> {
-        let mut statuses = stream::iter(self.copies.iter().map(|(id, attempt)| async move {
+        let look = async |id: &BackupId, attempt: &AttemptId| {
             let status = store.status(*id, cx).await?;
             let same = status.document.as_ref().is_some_and(|document| document.attempt_id == *attempt);
             if same && status.state() == BackupState::Completed {
@@ -105,8 +107,9 @@ impl Proof {
             Err(Error::new(ErrorKind::Conflict { owner: None }, message).with_hint(
                 "nothing older was deleted since; look at the status and, if it is still wanted, prune again",
             ))
-        }))
-        .buffer_unordered(concurrency);
+        };
+        let looks: Vec<_> = self.copies.iter().map(|(id, attempt)| look(id, attempt)).collect();
+        let mut statuses = stream::iter(looks).buffer_unordered(concurrency);
         while let Some(status) = statuses.next().await {
             status?;
         }

@@ -8,6 +8,7 @@ use milepost_testkit::faulty::{Crash, Fault, Gate, On, Point};
 use milepost_testkit::invariants::{RestoredAs, contents_of, ends, judge_target};
 
 use crate::common::ID;
+use crate::pruning;
 use crate::verbs::{Begin, CASES, Ended, Verb, begun, run};
 use crate::world::{LIMIT, World, files};
 use milepost_testkit::fixtures::long;
@@ -44,7 +45,7 @@ async fn ended_at(
     seed: u64,
     what: &str,
 ) -> (Option<Ended>, bool) {
-    let process = world.process(ID, seed);
+    let process = world.process_of(verb, seed);
     let (cx, gate) = (OpContext::new(), Gate::new());
     match end {
         End::Dies(point) => process.bucket.crash_at(at, point, Crash::Hang),
@@ -96,7 +97,7 @@ async fn ended_at(
 
 /// Runs a verb that must end well.
 async fn must(verb: Verb, world: &World, target: &Path, what: &str) {
-    let process = world.process(ID, 901);
+    let process = world.process_of(verb, 901);
     let ended = ends(LIMIT, what, run(verb, world, &process, target, true, &OpContext::new())).await;
     match ended.and_then(|ended| ended) {
         Ok(Ended::Well) => {}
@@ -136,6 +137,12 @@ async fn next_command(verb: Verb, from: Begin, world: &World, target: &Path, wha
         }
         Verb::DeleteCorrupt | Verb::Delete | Verb::Forget => must(verb, world, target, what).await,
         Verb::Status => must(verb, world, target, what).await,
+        Verb::Prune => {
+            must(verb, world, target, what).await;
+            pruning::nothing_left_to_prune(world, what).await;
+            // The save that it took for dead comes back.
+            must(Verb::Resume, world, target, what).await;
+        }
         Verb::Restore => {
             judge_target(target, &contents, false).unwrap_or_else(|broken| panic!("{what}: {broken}"));
             must(verb, world, target, what).await;
@@ -208,17 +215,27 @@ fn a_process_that_dies_at_any_request_of_a_save_or_resume() {
 }
 
 #[test]
+fn a_process_that_dies_at_any_request_of_a_prune() {
+    points_of(|verb| verb == Verb::Prune);
+}
+
+#[test]
 fn a_process_that_dies_at_any_request_of_another_verb() {
-    points_of(|verb| !matches!(verb, Verb::Save | Verb::Resume));
+    points_of(|verb| !matches!(verb, Verb::Save | Verb::Resume | Verb::Prune));
 }
 
 /// The next command dies too, at each of its requests.
-async fn every_pair(first: Verb, from: Begin, second: Verb, one_in: u64) -> (u64, u64) {
+async fn every_pair(first: Verb, from: Begin, second: Verb, one_in: u64) -> u64 {
+    pairs(first, from, second, one_in, 1).await
+}
+
+/// The same where the first one has so many requests that of these, too, only one in so many is tried.
+async fn pairs(first: Verb, from: Begin, second: Verb, one_in: u64, first_one_in: usize) -> u64 {
     let (mut ran, mut number) = (0, 0);
     let ends = [End::Dies(Point::Before), End::Dies(Point::After)];
     for (one, other) in ends.into_iter().flat_map(|one| ends.map(|other| (one, other))) {
         let mut longest = 1;
-        'first: for at in 1.. {
+        'first: for at in (1..).step_by(first_one_in) {
             for then in 1.. {
                 number += 1;
                 // The first pair of each row is always run: it tells where the row of rows ends.
@@ -245,19 +262,26 @@ async fn every_pair(first: Verb, from: Begin, second: Verb, one_in: u64) -> (u64
         }
     }
     eprintln!("{first:?} then {second:?}: {ran} pairs of crash points, one in {one_in}");
-    (ran, number)
+    ran
 }
 
 #[test]
 fn a_save_dies_and_so_does_its_resume() {
     let one_in = if long() { 1 } else { 23 };
-    let (ran, _) = on_paused_time(every_pair(Verb::Save, Begin::Absent, Verb::Resume, one_in));
+    let ran = on_paused_time(every_pair(Verb::Save, Begin::Absent, Verb::Resume, one_in));
     assert!(ran >= 50, "{ran}");
 }
 
 #[test]
 fn a_delete_dies_and_so_does_the_next() {
     let one_in = if long() { 1 } else { 7 };
-    let (ran, _) = on_paused_time(every_pair(Verb::Delete, Begin::Completed, Verb::Delete, one_in));
+    let ran = on_paused_time(every_pair(Verb::Delete, Begin::Completed, Verb::Delete, one_in));
     assert!(ran >= 20, "{ran}");
+}
+
+#[test]
+fn a_prune_dies_and_so_does_the_next() {
+    let (one_in, first_one_in) = if long() { (1, 1) } else { (97, 9) };
+    let ran = on_paused_time(pairs(Verb::Prune, Begin::Prunable, Verb::Prune, one_in, first_one_in));
+    assert!(ran >= 50, "{ran}");
 }

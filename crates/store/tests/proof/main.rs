@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `crash_points` | the process, at every request of every verb; then the next command, and its process too |
 //! | `linearizable` | requests and replies, under many clients on many threads: what each is told stood while it asked |
+//! | `pruning` | nothing, or requests and processes by chance: a prune among saves, restores, holds, deletes and other prunes |
 //! | `planted` | the store's own promises, on purpose: each flaw must be seen |
 //! | `simulation` | everything at once: three nodes, hours of paused time, one trace for a seed |
 //! | `scripts` | what a script says: several nodes, faults, deaths and restarts, against a plain map |
@@ -25,6 +26,7 @@ mod crash_points;
 mod flawed;
 mod linearizable;
 mod planted;
+mod pruning;
 mod scripts;
 mod seeds;
 mod simulation;

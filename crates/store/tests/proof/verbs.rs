@@ -13,7 +13,8 @@ use milepost_testkit::fixtures::TickingClock;
 use milepost_testkit::invariants::{Broken, contents_of, judge_target};
 
 use crate::common::{ID, delete_options, id, resume, tiny};
-use crate::world::{Process, World, files};
+use crate::pruning;
+use crate::world::{Process, World, files, whole_cluster};
 
 /// What is done while the process dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +29,7 @@ pub(crate) enum Verb {
     Forget,
     Restore,
     Status,
+    Prune,
 }
 
 /// The state that a verb begins from.
@@ -54,10 +56,15 @@ pub(crate) enum Begin {
     /// A later checkpoint is there: a tombstone can be forgotten.
     Old,
     Corrupt,
+    /// One of each that a prune has work with, a day old: a tombstone, a delete that died, a save that died with an open upload,
+    /// a complete checkpoint that a newer one outlives.
+    Prunable,
+    /// It is complete, and so are an older and a newer checkpoint.
+    Outlived,
 }
 
 /// Each verb from each state that it is made for.
-pub(crate) const CASES: [(Verb, Begin); 18] = [
+pub(crate) const CASES: [(Verb, Begin); 19] = [
     (Verb::Save, Begin::Nothing),
     (Verb::Save, Begin::Absent),
     (Verb::Resume, Begin::Uploading),
@@ -76,6 +83,7 @@ pub(crate) const CASES: [(Verb, Begin); 18] = [
     (Verb::DeleteCorrupt, Begin::Corrupt),
     (Verb::Forget, Begin::Old),
     (Verb::Restore, Begin::Completed),
+    (Verb::Prune, Begin::Prunable),
 ];
 
 pub(crate) fn hold() -> Annotation {
@@ -153,6 +161,7 @@ pub(crate) async fn run(
                 Err(error) => Err(error),
             }
         }
+        Verb::Prune => pruning::prune(world, process, alone, cx).await?.ended()?,
     };
     Ok(ended.map_or_else(Ended::Badly, |()| Ended::Well))
 }
@@ -181,6 +190,28 @@ async fn well(world: &World, verb: Verb) {
 async fn save_tiny(world: &World, id: BackupId) {
     world.watched.offers(id, contents_of(&tiny(id)).unwrap());
     world.process(id, 4).store.save(tiny(id), SaveOptions::default(), &OpContext::new()).await.unwrap();
+}
+
+/// Checkpoints that are complete with their one backup.
+async fn save_checkpoints(world: &World, checkpoints: impl IntoIterator<Item = u64>) {
+    for checkpoint in checkpoints {
+        let id = id(1, checkpoint, 1);
+        let backup = || whole_cluster(tiny(id));
+        world.watched.offers(id, contents_of(&backup()).unwrap());
+        world.process(id, 4).store.save(backup(), SaveOptions::default(), &OpContext::new()).await.unwrap();
+    }
+}
+
+async fn prunable(world: &World) {
+    let cx = OpContext::new();
+    save_checkpoints(world, [90, 95, 110, 200]).await;
+    let (deleted, dies) = (id(1, 90, 1), id(1, 95, 1));
+    world.process(deleted, 5).store.delete(deleted, delete_options(|_| ()), &cx).await.unwrap();
+    let process = world.process(dies, 6);
+    process.bucket.crash_on(On::call(CallKind::Delete), Point::After, Crash::Hang);
+    assert!(until_crash_of(&process, process.store.delete(dies, delete_options(|_| ()), &cx)).await);
+    died(world, Verb::Save, On::call(CallKind::CompleteUpload), Point::Before).await;
+    tokio::time::sleep(Duration::from_secs(25 * 3600)).await;
 }
 
 /// A base in that state, as real calls leave it.
@@ -228,6 +259,11 @@ pub(crate) async fn begun(from: Begin) -> World {
             let key = format!("{ID}/status.json");
             world.watched.inner().put_raw(&*key, "{ not json");
             world.watched.plant(&key, Some("{ not json".into()));
+        }
+        Begin::Prunable => prunable(&world).await,
+        Begin::Outlived => {
+            well(&world, Verb::Save).await;
+            save_checkpoints(&world, [50, 200]).await;
         }
     }
     world

@@ -5,13 +5,14 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
-use milepost_core::{BackupId, Layout};
+use milepost_core::{BackupId, Descriptor, Layout};
 use milepost_store::{Backup, BucketBackupStore, MemoryBucket, StoreSettings};
 use milepost_testkit::faulty::FaultyBucket;
 use milepost_testkit::fixtures::{MemorySource, seeded_bytes, test_env};
 use milepost_testkit::invariants::{Broken, Witness, at_rest, contents_of};
 
-use crate::common::{ID, PART, backup, file, settings};
+use crate::common::{ID, PART, backup, descriptor, file, settings};
+use crate::verbs::Verb;
 
 pub(crate) type Watched = Witness<MemoryBucket>;
 pub(crate) type Faulty = FaultyBucket<Watched>;
@@ -38,7 +39,12 @@ pub(crate) fn files(id: BackupId) -> Backup {
     static BYTES: OnceLock<[Bytes; 2]> = OnceLock::new();
     let [small, large] = BYTES.get_or_init(|| [seeded_bytes(1, 100), seeded_bytes(3, 2 * PART as usize + 7)]).clone();
     let entry = |name, bytes| file(name, MemorySource::new(bytes));
-    backup(id, vec![entry("a.sst", small)], vec![entry("1.log", large)])
+    whole_cluster(backup(id, vec![entry("a.sst", small)], vec![entry("1.log", large)]))
+}
+
+/// The same as the backup of a cluster with one partition: its checkpoint is complete with it.
+pub(crate) fn whole_cluster(backup: Backup) -> Backup {
+    Backup { descriptor: Descriptor { number_of_partitions: Some(1), ..descriptor() }, ..backup }
 }
 
 impl World {
@@ -61,6 +67,14 @@ impl World {
     /// A process whose requests do not fail unless it is told so.
     pub(crate) fn process(&self, id: BackupId, seed: u64) -> Process {
         self.process_on(FaultyBucket::new(self.watched.scoped(id)), seed)
+    }
+
+    /// The same for a verb: most of them work on [`ID`] alone, a prune on the whole base.
+    pub(crate) fn process_of(&self, verb: Verb, seed: u64) -> Process {
+        match verb {
+            Verb::Prune => self.process_on(FaultyBucket::new(self.watched.clone()), seed),
+            _ => self.process(ID, seed),
+        }
     }
 
     /// Everything that was seen, and what a store says of itself now that nothing runs.

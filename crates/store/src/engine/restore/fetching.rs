@@ -238,7 +238,11 @@ impl<'a, B: Bucket> Fetching<'a, B> {
             let mut chunk = match std::mem::take(rest) {
                 left if !left.is_empty() => left,
                 _ => match body.next().await {
-                    Some(chunk) => chunk.map_err(|error| absent(file, error))?,
+                    Some(chunk) => chunk.map_err(|error| {
+                        let damaged = matches!(error.kind(), ErrorKind::NotFound);
+                        let error = error.of_a_content(file.key.as_str(), &format!("{} bytes", file.record.size));
+                        if damaged { error.with_hint(OTHER_COPY) } else { error }
+                    })?,
                     None => break,
                 },
             };
@@ -271,17 +275,6 @@ impl<'a, B: Bucket> Fetching<'a, B> {
         let writer = file.writer.lock().await.take().and_then(Arc::into_inner);
         let writer = writer.ok_or_else(|| broken("is still being written".to_owned()))?;
         on(&self.engine.syncs, move || writer.finish()).await
-    }
-}
-
-/// An absent content is damage of a backup that is there, not an absent backup: `gone_or` has the last word.
-fn absent(file: &File, error: Error) -> Error {
-    match error.kind() {
-        ErrorKind::NotFound => {
-            let expected = format!("{} bytes", file.record.size);
-            Error::integrity(file.key.as_str(), expected, "no object").with_hint(OTHER_COPY)
-        }
-        _ => error,
     }
 }
 

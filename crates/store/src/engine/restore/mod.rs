@@ -114,7 +114,7 @@ impl<B: Bucket> Engine<B> {
             {
                 Ok(())
             }
-            other => Err(other.conflict("the backup changed while it was restored; nothing appeared in the target")),
+            other => Err(other.changed_while("restored, of which nothing appeared in the target")),
         }
     }
 }
