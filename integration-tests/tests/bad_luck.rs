@@ -12,6 +12,7 @@
 mod common;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -136,6 +137,20 @@ fn nothing_zero_bytes_and_nested_names_go_round() {
     bench.save("1/4/1").exits(0);
     bench.run(0, &["restore", "1/4/1", "--target", target.to_str().unwrap()]);
     bench.same_as_target();
+}
+
+#[test]
+fn who_reads_what_was_restored_is_up_to_the_umask() {
+    let bench = Bench::new();
+    bench.save("1/1/1").exits(0);
+    let mut restore = Command::new("sh");
+    restore.args(["-c", "umask 077; exec \"$@\"", "sh"]).arg(binary()).args(["restore", "1/1/1"]);
+    restore.arg("--store").arg(bench.path("store")).arg("--target").arg(bench.path("target"));
+    bench.run_command(restore).exits(0);
+    for name in ["", "segments", "segments/a.log", ".milepost.json"] {
+        let mode = fs::metadata(bench.path("target").join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{name}: {mode:o}");
+    }
 }
 
 #[test]

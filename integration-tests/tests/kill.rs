@@ -4,7 +4,7 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use milepost_integration_tests::{expect, files_below, long, milepost, seed, start, summary, write_random};
 use milepost_store::env::SeededRandom;
@@ -16,15 +16,19 @@ struct Sizes {
     kills: u32,
     segments: u64,
     segment: u64,
-    /// The longest that a round runs before it is killed, in milliseconds.
-    patience: u64,
+}
+
+/// How long an undisturbed save and restore take on this machine.
+struct Takes {
+    save: Duration,
+    restore: Duration,
 }
 
 fn sizes() -> Sizes {
     if long() {
-        Sizes { kills: 20, segments: 16, segment: 128 * MIB, patience: 900 }
+        Sizes { kills: 20, segments: 16, segment: 128 * MIB }
     } else {
-        Sizes { kills: 20, segments: 5, segment: 40 * MIB, patience: 120 }
+        Sizes { kills: 20, segments: 5, segment: 40 * MIB }
     }
 }
 
@@ -61,15 +65,44 @@ fn killed(mut child: std::process::Child, after: Duration) -> bool {
     }
 }
 
-/// Starts `command` and kills it, again and again, until it ends by itself or `left` kills are used up. How many there were.
-fn kill_at_random(command: impl Fn() -> Command, random: &SeededRandom, sizes: &Sizes, left: u32) -> u32 {
+/// Starts `command` and kills it, again and again, until it ends by itself or `left` kills are used up. How many there were. Each
+/// run is a step further on the way through all that `takes` so long undisturbed: kills come at its beginning, middle and end.
+fn kill_at_random(command: impl Fn() -> Command, random: &SeededRandom, takes: Duration, left: u32) -> u32 {
     for kills in 0..left {
-        let wait = Duration::from_millis(random.next() % sizes.patience);
+        let wait = takes.mul_f64((random.next() % 1000) as f64 / 2000.0);
         if killed(start(command()), wait) {
             return kills;
         }
     }
     left
+}
+
+fn verb(home: &Path, store: &Path, args: &[&str]) -> Command {
+    let mut command = milepost(home, args);
+    command.arg("--store").arg(store);
+    command
+}
+
+fn save(home: &Path, store: &Path, id: &str) -> Command {
+    let mut command = verb(home, store, &["save", id, "--resume", "--json", "--partitions", "3"]);
+    command.arg("--snapshots").arg(home.join("data/snapshots")).arg("--segments").arg(home.join("data/segments"));
+    command
+}
+
+fn undisturbed(home: &Path, store: &Path) -> Takes {
+    let (id, target) = ("1/99/1", home.join("undisturbed"));
+    let timed = |command: Command| {
+        let begun = Instant::now();
+        expect(0, command);
+        begun.elapsed()
+    };
+    let saved = timed(save(home, store, id));
+    let mut restore = verb(home, store, &["restore", id]);
+    restore.arg("--target").arg(&target);
+    let takes = Takes { save: saved, restore: timed(restore) };
+    std::fs::remove_dir_all(&target).unwrap();
+    expect(0, verb(home, store, &["delete", id, "--yes"]));
+    takes
 }
 
 #[test]
@@ -82,24 +115,17 @@ fn a_killed_save_and_a_killed_restore_are_finished_by_the_next_run() {
     let bytes = broker(home, seed, &sizes);
     let store = home.join("store");
     let (mut save_kills, mut restore_kills) = (0, 0);
+    let takes = undisturbed(home, &store);
+    println!("undisturbed: save {:?}, restore {:?}", takes.save, takes.restore);
     // A round ends when its save and its restore are done; one that was too fast to be killed often is followed by another.
     for round in 0..40 {
         if save_kills >= sizes.kills && restore_kills >= sizes.kills {
             break;
         }
         let id = format!("1/{}/1", 100 + round);
-        let save = || {
-            let mut command = milepost(home, &["save", &id, "--resume", "--json", "--partitions", "3"]);
-            command.arg("--store").arg(&store).arg("--snapshots").arg(home.join("data/snapshots"));
-            command.arg("--segments").arg(home.join("data/segments"));
-            command
-        };
-        let verb = |args: &[&str]| {
-            let mut command = milepost(home, args);
-            command.arg("--store").arg(&store);
-            command
-        };
-        let kills = kill_at_random(save, &random, &sizes, sizes.kills.saturating_sub(save_kills));
+        let save = || save(home, &store, &id);
+        let verb = |args: &[&str]| verb(home, &store, args);
+        let kills = kill_at_random(save, &random, takes.save, sizes.kills.saturating_sub(save_kills));
         save_kills += kills;
         let contents = files_below(&store.join(&id));
         let before =
@@ -125,7 +151,7 @@ fn a_killed_save_and_a_killed_restore_are_finished_by_the_next_run() {
             command.arg("--target").arg(&target);
             command
         };
-        let kills = kill_at_random(restore, &random, &sizes, sizes.kills.saturating_sub(restore_kills));
+        let kills = kill_at_random(restore, &random, takes.restore, sizes.kills.saturating_sub(restore_kills));
         restore_kills += kills;
         let report = summary(&expect(0, restore()));
         println!("restore {id}: {kills} kills, {} files fetched by the last run", report["filesFetched"]);

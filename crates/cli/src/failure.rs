@@ -43,6 +43,14 @@ fn hint(error: &Error) -> Option<String> {
         ErrorKind::WrongState { .. } | ErrorKind::Conflict { .. } => {
             Some(format!("`milepost status {id}` shows its state and owner"))
         }
+        // Without its documents there is nothing that a verify could compare.
+        ErrorKind::Corrupt { key, .. } if key.ends_with("cluster.json") => Some(
+            "bring it back from another copy of the store; or move it away, and `milepost init --adopt` makes it anew"
+                .to_owned(),
+        ),
+        ErrorKind::Corrupt { key, .. } if key.ends_with("/metadata.json") => {
+            Some(format!("this copy cannot be restored: take another one; `milepost delete {id}` removes it"))
+        }
         ErrorKind::Corrupt { .. } | ErrorKind::Integrity { .. } => {
             Some(format!("`milepost verify {id} --level content` shows the extent; another copy may be whole"))
         }
@@ -71,9 +79,11 @@ fn all_details(error: &Error) -> Vec<String> {
     match error.kind() {
         ErrorKind::Source { files } => files.iter().map(ToString::to_string).collect(),
         ErrorKind::Partial { report } => report.failed.iter().map(|(key, reason)| format!("{key}: {reason}")).collect(),
-        ErrorKind::Held { holds } => {
-            holds.iter().map(|hold| format!("hold {} by {}: {}", hold.id, hold.owner, hold.reason)).collect()
-        }
+        ErrorKind::Held { holds } => holds
+            .iter()
+            .filter(|hold| !error.message().contains(&hold.id.to_string()))
+            .map(|hold| format!("hold {} by {}: {}", hold.id, hold.owner, hold.reason))
+            .collect(),
         ErrorKind::WrongState { owner: Some(owner), .. } | ErrorKind::Conflict { owner: Some(owner) } => {
             vec![format!("owned by {owner}")]
         }
@@ -191,5 +201,28 @@ mod tests {
             .of(BackupId::new(1, 2, 3));
         assert!(words(&error, false).contains("hint: `milepost status 1/2/3`"));
         assert_eq!(json(&error, 5)["state"], "FAILED");
+    }
+
+    #[test]
+    fn a_hold_that_the_message_names_is_not_named_again() {
+        let json = r#"{"id":"00112233445566778899aabbccddeeff","reason":"audit","owner":"ops","createdAt":"2026-11-21T10:00:00Z"}"#;
+        let hold: milepost::Hold = serde_json::from_str(json).unwrap();
+        let kind = || ErrorKind::Held { holds: vec![hold.clone()] };
+        assert_eq!(
+            details(&Error::new(kind(), "is held: 00112233445566778899aabbccddeeff by ops (audit)")),
+            Vec::<String>::new()
+        );
+        assert_eq!(details(&Error::new(kind(), "is held")), ["hold 00112233445566778899aabbccddeeff by ops: audit"]);
+    }
+
+    #[test]
+    fn what_to_do_about_damage_goes_by_what_is_damaged() {
+        let told = |key: &str| {
+            let kind = ErrorKind::Corrupt { key: key.into(), reason: "does not parse".into() };
+            hint(&Error::new(kind, "x").of(BackupId::new(1, 2, 3))).unwrap()
+        };
+        assert!(told("cluster.json").contains("init --adopt"));
+        assert!(told("1/2/3/metadata.json").contains("`milepost delete 1/2/3`"));
+        assert!(told("1/2/3/segments/1.log").contains("verify 1/2/3"));
     }
 }

@@ -46,8 +46,9 @@ impl Out {
                 inner.closed = true;
                 Ok(())
             }
-            Err(error) => Err(Error::new(ErrorKind::Target, format!("stdout cannot be written: {error}"))
-                .with_hint("`milepost status P/C/N` tells how far the work came")),
+            Err(error) => Err(Error::new(ErrorKind::Target, format!("stdout cannot be written: {error}")).with_hint(
+                "make room where it goes; the state of a backup that was worked on is what `milepost status` says",
+            )),
         }
     }
 

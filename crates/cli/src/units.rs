@@ -117,7 +117,7 @@ fn rate(bytes: u64, took: Duration) -> String {
 
 /// `1.4 s, 120.0 MiB/s`: how long a transfer took and how fast it was; no rate where too little moved to tell one.
 pub(crate) fn pace(bytes: u64, took: Duration) -> String {
-    if bytes == 0 || took < Duration::from_millis(100) {
+    if bytes < 1024 * 1024 || took < Duration::from_millis(100) {
         span(took)
     } else {
         format!("{}, {}", span(took), rate(bytes, took))
@@ -267,8 +267,8 @@ mod tests {
         assert_eq!(count(0, "file"), "0 files");
         assert_eq!(bytes_per_second(10, Duration::ZERO), 10);
         assert_eq!(rate(2048, s(2)), "1.0 KiB/s");
-        assert_eq!(pace(2048, s(2)), "2.0 s, 1.0 KiB/s");
-        assert_eq!(pace(0, s(2)), "2.0 s");
+        assert_eq!(pace(4 << 20, s(2)), "2.0 s, 2.0 MiB/s");
+        assert_eq!(pace(14, s(2)), "2.0 s");
         assert_eq!(pace(14, Duration::from_millis(9)), "9 ms");
     }
 }

@@ -43,6 +43,7 @@ pub struct S3Bucket {
 pub(crate) struct Shared {
     pub client: Client,
     pub bucket: String,
+    pub endpoint: Option<String>,
     pub owner: Option<String>,
     pub wire: WireChecksum,
     pub content_md5: bool,
@@ -70,6 +71,7 @@ impl S3Bucket {
         let shared = Shared {
             client,
             bucket: settings.bucket.clone(),
+            endpoint: settings.endpoint.clone(),
             owner: settings.expected_bucket_owner.clone(),
             wire: settings.wire_checksum,
             content_md5: settings.content_md5,
@@ -96,7 +98,16 @@ impl S3Bucket {
 
 impl Shared {
     pub(crate) fn asked<'a>(&'a self, what: &'static str, key: &'a str) -> Asked<'a> {
-        Asked { what, bucket: &self.bucket, key, writes: false, condition: Condition::None, upload: false }
+        Asked {
+            what,
+            bucket: &self.bucket,
+            endpoint: self.endpoint.as_deref(),
+            customer_key: self.encryption.has_customer_key(),
+            key,
+            writes: false,
+            condition: Condition::None,
+            upload: false,
+        }
     }
 
     /// Sends a request. At trace level the SDK logs whole requests, and a customer's key is a header of them: what carries

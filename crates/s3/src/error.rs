@@ -16,6 +16,16 @@ const MAX_WORDS: usize = 300;
 /// The most of an error body that is looked through for a region.
 const MAX_BODY: usize = 4096;
 
+/// What the SDK and its connector put in front of a cause.
+const LAYERS: [&str; 6] = [
+    "dispatch failure: ",
+    "io error: ",
+    "timeout: ",
+    "other: ",
+    "client error (Connect): ",
+    "client error (SendRequest): ",
+];
+
 /// The condition that a request carried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Condition {
@@ -32,6 +42,10 @@ pub(crate) struct Asked<'a> {
     /// The verb, as in `put`.
     pub what: &'static str,
     pub bucket: &'a str,
+    /// Where the bucket is, where the settings say so.
+    pub endpoint: Option<&'a str>,
+    /// Did it carry a customer's key?
+    pub customer_key: bool,
     /// A key or a prefix.
     pub key: &'a str,
     /// Does it change anything?
@@ -115,6 +129,11 @@ impl Asked<'_> {
         let slash = if self.key.is_empty() { "" } else { "/" };
         format!("{} s3://{}{slash}{}: {reason}", self.what, self.bucket, shown(self.key))
     }
+
+    /// ` to http://…`: a wrong host or port is found by looking at it.
+    fn at(&self, word: &str) -> String {
+        self.endpoint.map(|endpoint| format!(" {word} {endpoint}")).unwrap_or_default()
+    }
 }
 
 /// The kind of a failure, and advice.
@@ -148,6 +167,15 @@ pub(crate) fn judge(asked: Asked<'_>, reply: &Reply) -> BucketError {
             error.hint = Some(format!("the bucket is in region {}: set region to that", shown(region)));
         }
     }
+    if hint == Some(LACKS) {
+        // Servers say no more of a wrong key than of a lacking permission.
+        let key =
+            if asked.customer_key { ", or sse_customer_key_file is not the key that it was written with" } else { "" };
+        error.hint = Some(format!("{LACKS}: {}{key}; see docs/s3.md", permission(asked.what)));
+    }
+    if reply.code == "InvalidRequest" && reply.words.contains("Server Side Encryption") {
+        error.hint = Some(WANTS_KEY.to_owned());
+    }
     if reply.wants_tls {
         error.hint = Some(WANTS_TLS.to_owned());
     }
@@ -179,8 +207,9 @@ fn reason(kind: Kind, asked: Asked<'_>) -> &'static str {
 
 const WRONG_REGION: &str = "the bucket is in another region, or behind another endpoint: set region";
 const ABSENT_BUCKET: &str = "the bucket does not exist; Milepost never creates it: create it, or mend its name";
-const ABSENT_OR_DENIED: &str = "the credentials lack a permission, see docs/s3.md; without s3:ListBucket an absent key is \
-                                denied too";
+/// Stands for what [`permission`] says of the request.
+const LACKS: &str = "the credentials lack a permission";
+const WANTS_KEY: &str = "it was written with a customer's key: set sse = \"customer\" and sse_customer_key_file";
 const WANTS_TLS: &str = "if the server speaks TLS, the endpoint must begin with https://";
 const NOT_S3: &str = "the bucket does not exist, or the endpoint is not an S3 server's: mend bucket or endpoint";
 const CLOCK: &str = "this machine's clock is off by more than the store tolerates: set it";
@@ -235,7 +264,7 @@ fn by_code(asked: Asked<'_>, code: &str) -> Option<Verdict> {
         }
         "InvalidToken" => (Kind::Denied, Some("session_token is wrong, or belongs to other credentials")),
         "AccessDenied" | "AllAccessDisabled" | "Forbidden" | "Unauthorized" | "UnauthorizedAccess" => {
-            (Kind::Denied, Some(ABSENT_OR_DENIED))
+            (Kind::Denied, Some(LACKS))
         }
         "AccountProblem" | "NotSignedUp" | "InvalidSecurity" | "InvalidPayer" => {
             (Kind::Denied, Some("the account may not use the store"))
@@ -265,6 +294,19 @@ fn by_code(asked: Asked<'_>, code: &str) -> Option<Verdict> {
     })
 }
 
+/// What a policy must allow for a request.
+fn permission(what: &str) -> &'static str {
+    match what {
+        "put" | "begin upload of" | "send part of" | "complete upload of" => "s3:PutObject",
+        "delete" => "s3:DeleteObject",
+        "list" => "s3:ListBucket",
+        "list uploads of" => "s3:ListBucketMultipartUploads",
+        "list parts of" => "s3:ListMultipartUploadParts",
+        "abort upload of" => "s3:AbortMultipartUpload",
+        _ => "s3:GetObject, or s3:ListBucket, without which an absent key is denied too",
+    }
+}
+
 /// 409: of two conditional writes the store saw at once, it will not say which won.
 fn conflict(asked: Asked<'_>) -> Verdict {
     match asked.condition {
@@ -280,7 +322,7 @@ fn by_status(asked: Asked<'_>, status: u16) -> Verdict {
         400 if asked.what == "head" => {
             (Kind::Invalid, Some("a wrong region or expired credentials, most likely: a HEAD is not told which"))
         }
-        401 | 403 => (Kind::Denied, Some(ABSENT_OR_DENIED)),
+        401 | 403 => (Kind::Denied, Some(LACKS)),
         404 if asked.condition == Condition::Replace => (Kind::Precondition, None),
         404 if asked.upload => (Kind::NoSuchUpload, None),
         404 if matches!(asked.what, "get" | "head") => (Kind::NotFound, None),
@@ -305,7 +347,10 @@ pub(crate) fn late(asked: Asked<'_>, words: &str) -> BucketError {
     if is_about_credentials(words) {
         return no_credentials(asked, words);
     }
-    let error = BucketError::new(Kind::Timeout, asked.says(&format!("no answer in time: {}", shown(words))));
+    let error = BucketError::new(
+        Kind::Timeout,
+        asked.says(&format!("no answer in time{}: {}", asked.at("from"), plain(words))),
+    );
     if asked.writes && !never_connected(words) { error.maybe_applied() } else { error }
 }
 
@@ -314,10 +359,10 @@ pub(crate) fn unsent(asked: Asked<'_>, words: &str) -> BucketError {
     if is_about_credentials(words) {
         return no_credentials(asked, words);
     }
-    let said = shown(words);
+    let said = plain(words);
     if !never_connected(words) {
         let kind = if words.contains("timeout") { Kind::Timeout } else { Kind::Unavailable };
-        let error = BucketError::new(kind, asked.says(&format!("the connection broke: {said}")));
+        let error = BucketError::new(kind, asked.says(&format!("the connection{} broke: {said}", asked.at("to"))));
         return if asked.writes { error.maybe_applied() } else { error };
     }
     let (kind, hint) = if words.contains("InvalidContentType") || words.contains("wrong version number") {
@@ -339,7 +384,7 @@ pub(crate) fn unsent(asked: Asked<'_>, words: &str) -> BucketError {
     } else {
         (Kind::Unavailable, "nobody listens at the endpoint: is the server up, are host and port right?")
     };
-    BucketError::new(kind, asked.says(&format!("no connection: {said}"))).with_hint(hint)
+    BucketError::new(kind, asked.says(&format!("no connection{}: {said}", asked.at("to")))).with_hint(hint)
 }
 
 /// Did the failure happen before there was a connection? By the words of hyper and the SDK's connector, whose types are
@@ -358,7 +403,7 @@ fn is_about_credentials(words: &str) -> bool {
 fn no_credentials(asked: Asked<'_>, words: &str) -> BucketError {
     // Nothing was sent to the store. A source that did not answer in time may do so the next time.
     let kind = if words.contains("timed out") || words.contains("timeout") { Kind::Unavailable } else { Kind::Denied };
-    BucketError::new(kind, asked.says(&format!("no credentials: {}", shown(words)))).with_hint(
+    BucketError::new(kind, asked.says(&format!("no credentials: {}", plain(words)))).with_hint(
         "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or access_key_id and secret_access_key in the configuration",
     )
 }
@@ -388,6 +433,15 @@ fn shown(words: &str) -> String {
         end -= 1;
     }
     words[..end].chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// The same without the names of the SDK's layers in front, which tell an operator nothing.
+fn plain(words: &str) -> String {
+    let mut rest = words;
+    while let Some(inner) = LAYERS.iter().find_map(|layer| rest.strip_prefix(layer)) {
+        rest = inner;
+    }
+    shown(rest)
 }
 
 /// The region that an error body names.

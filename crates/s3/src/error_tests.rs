@@ -1,7 +1,9 @@
 use super::*;
 
 fn asked(writes: bool, condition: Condition, upload: bool) -> Asked<'static> {
-    Asked { what: "put", bucket: "backups", key: "1/100/2/status.json", writes, condition, upload }
+    let endpoint = Some("http://127.0.0.1:9");
+    let key = "1/100/2/status.json";
+    Asked { what: "put", bucket: "backups", endpoint, customer_key: false, key, writes, condition, upload }
 }
 
 fn reply(status: u16, code: &str) -> Reply {
@@ -139,7 +141,15 @@ fn the_right_region_is_named() {
     assert_eq!(region_in("<Error><Region>eu"), None);
     // A region is named in denials too; there it is not the reason.
     let denied = Reply { region: Some("eu-west-1".into()), ..reply(403, "AccessDenied") };
-    assert!(judge(asked(false, READ, false), &denied).hint.unwrap().contains("s3:ListBucket"));
+    let hint = |what| judge(Asked { what, ..asked(false, READ, false) }, &denied).hint.unwrap();
+    assert_eq!(hint("put"), "the credentials lack a permission: s3:PutObject; see docs/s3.md");
+    assert!(hint("delete").contains("s3:DeleteObject;"));
+    assert!(hint("head").contains("s3:ListBucket, without which an absent key is denied too;"));
+    let with_key = Asked { customer_key: true, ..asked(false, READ, false) };
+    assert!(judge(with_key, &denied).hint.unwrap().contains("sse_customer_key_file is not the key"));
+    let words = "The object was stored using a form of Server Side Encryption.".to_owned();
+    let told = judge(asked(false, READ, false), &Reply { words, ..reply(400, "InvalidRequest") });
+    assert!(told.hint.unwrap().contains("set sse = \"customer\""));
 }
 
 #[test]
@@ -188,6 +198,8 @@ fn what_never_connected_was_never_applied() {
     ] {
         let error = unsent(asked(true, READ, false), words);
         assert_eq!((error.kind, error.maybe_applied), (kind, false), "{words}");
+        assert!(error.message.contains(": no connection to http://127.0.0.1:9: "), "{error:?}");
+        assert!(!error.message.contains("client error") && !error.message.contains("dispatch"), "{error:?}");
         assert!(error.hint.as_deref().unwrap_or_default().contains(says), "{error:?}");
     }
 }

@@ -209,7 +209,8 @@ impl S3Settings {
     fn check_credentials(&self) -> Result<()> {
         let pair = self.access_key_id.is_some();
         ensure(pair == self.secret_access_key.is_some(), || {
-            "access_key_id and secret_access_key only go together".to_owned()
+            let missing = if pair { "secret_access_key" } else { "access_key_id" };
+            format!("access_key_id and secret_access_key only go together: {missing} is missing")
         })?;
         ensure(pair || self.session_token.is_none(), || {
             "session_token only goes with access_key_id and secret_access_key".to_owned()

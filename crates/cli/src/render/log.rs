@@ -5,10 +5,12 @@ use std::fmt::{self, Write as _};
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::out::{Stderr, clean};
 
@@ -23,16 +25,22 @@ pub(crate) fn level(quiet: bool, verbose: u8) -> LevelFilter {
     }
 }
 
+/// What is logged at a level. Of the libraries below, nothing until somebody asks for more: their warnings are for programmers, and what
+/// goes wrong there is told by the error that ends the verb.
+fn wanted(level: LevelFilter) -> Targets {
+    let others = if level <= LevelFilter::WARN { LevelFilter::OFF } else { level };
+    Targets::new().with_default(others).with_target("milepost", level)
+}
+
 /// Starts logging for the process. A second call changes nothing.
 pub(crate) fn start(level: LevelFilter, json: bool, err: Stderr) {
-    let _ = tracing_subscriber::fmt()
-        .with_max_level(level)
+    let lines = tracing_subscriber::fmt::layer()
         .with_ansi(false)
         // A stderr that is closed must not make the fallback `eprintln!` panic.
         .log_internal_errors(false)
         .event_format(Lines { json })
-        .with_writer(move || err.clone())
-        .try_init();
+        .with_writer(move || err.clone());
+    let _ = tracing_subscriber::registry().with(wanted(level)).with(lines).try_init();
 }
 
 struct Lines {
@@ -132,6 +140,16 @@ mod tests {
             (&value["messageType"], &value["level"], &value["bytes"]),
             (&"log".into(), &"info".into(), &7.into())
         );
+    }
+
+    #[test]
+    fn libraries_are_heard_only_on_request() {
+        for (level, others) in [(LevelFilter::ERROR, false), (LevelFilter::WARN, false), (LevelFilter::INFO, true)] {
+            assert!(wanted(level).would_enable("milepost_store::engine", &Level::ERROR));
+            assert_eq!(wanted(level).would_enable("a_library::inside", &Level::ERROR), others, "{level}");
+        }
+        assert!(!wanted(LevelFilter::INFO).would_enable("a_library::inside", &Level::DEBUG));
+        assert!(wanted(LevelFilter::TRACE).would_enable("hyper_util", &Level::TRACE));
     }
 
     #[test]

@@ -135,7 +135,8 @@ fn words(
     }
     let looked = report.backups.len() as u64;
     let of = if selected.completed > looked { format!(" of {}", selected.completed) } else { String::new() };
-    let mut line = format!("verified {looked}{of} backups at level {level}: {} whole", report.number(Verdict::Whole));
+    let backups = if of.is_empty() { count(looked, "backup") } else { format!("{looked}{of} backups") };
+    let mut line = format!("verified {backups} at level {level}: {} whole", report.number(Verdict::Whole));
     for (number, word) in [
         (damaged, "DAMAGED"),
         (report.number(Verdict::Gone), "gone meanwhile"),

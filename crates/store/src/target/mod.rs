@@ -30,6 +30,7 @@ mod commit;
 mod documents;
 mod place;
 mod plan;
+mod space;
 mod staging;
 mod writer;
 

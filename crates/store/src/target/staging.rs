@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::documents;
 use super::place::{self, BINDING, Content, INNER_STAGING, MARKER, Place, Stage, TEMPORARY};
 use super::plan::Plan;
+use super::space::{self, Space};
 use super::writer::{FileWriter, StagedFile};
 use super::{Binding, Marker};
 use crate::error::{Error, ErrorKind, Result};
@@ -55,15 +56,6 @@ pub(super) struct Inner {
     pub(super) tries: AtomicU64,
 }
 
-/// What a restore still writes, and the room for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Space {
-    /// Bytes of files that are not staged yet, each rounded up to a block.
-    pub needed: u64,
-    /// Bytes that can be written.
-    pub available: u64,
-}
-
 impl Staging {
     /// Locks the target, makes its staging or takes over what an earlier run of the same binding staged. Staging of another
     /// binding is emptied first; files that the plan does not name are removed from staging.
@@ -71,9 +63,10 @@ impl Staging {
     /// # Errors
     /// As [`super::inspect`]; TargetNotEmpty also for a target that carries a marker, and for sets that were renamed in by a
     /// restore of another binding. Conflict: another process restores into this target. Refused: a name is too long
-    /// for the file system. Target: it cannot be written. What was staged before stays.
+    /// for the file system, or nothing is staged yet and there is no room; then nothing was made. Target: it cannot be written. What was staged before stays.
     pub(crate) fn open(path: &Path, binding: &Binding, plan: Plan) -> Result<Self> {
         let place = Place::locate(path)?;
+        space::of_a_fresh_one(&place, &plan)?;
         let inner = match &place.target {
             None => open_beside(&place, binding, plan)?,
             Some(target) => open_inside(&place, &target.clone(), binding, plan)?,
@@ -92,22 +85,9 @@ impl Staging {
     /// # Errors
     /// Refused, with both numbers; Target where the file system does not answer.
     pub(crate) fn check_space(&self) -> Result<Space> {
-        const BLOCK: u64 = 4096;
         let inner = &*self.0;
         let open = inner.plan.files().iter().zip(&inner.done).filter(|(_, done)| !done.load(Ordering::Acquire));
-        let needed = open
-            .map(|(file, _)| file.size.checked_next_multiple_of(BLOCK).unwrap_or(u64::MAX))
-            .fold(0, u64::saturating_add);
-        let available =
-            inner.dir.free_space().map_err(|error| inner.failed("cannot ask for the free space of", error))?;
-        if needed > available {
-            return Err(Error::refused(format!(
-                "no space: {needed} more bytes are needed in {}, {available} are free",
-                inner.path.display()
-            ))
-            .with_hint("free some space or choose another target; what is staged already is kept"));
-        }
-        Ok(Space { needed, available })
+        space::compare(&inner.dir, &inner.path, open.map(|(file, _)| file), "what is staged already is kept")
     }
 
     /// Frees the target's lock: waits until nobody else holds this staging, up to `patience`. Writers that were given up end

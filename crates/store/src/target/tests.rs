@@ -438,17 +438,18 @@ fn a_writer_that_is_dropped_gives_its_room_back() {
 #[test]
 fn space_is_asked_for_before_anything_is_written() {
     let fixture = Fixture::new(false);
-    let huge = Plan::new(vec![
-        PlannedFile { kind: FileSetKind::Segments, name: FileName::new("a").unwrap(), size: 1 << 60 },
-        PlannedFile { kind: FileSetKind::Segments, name: FileName::new("b").unwrap(), size: 1 },
-    ]);
-    let staging = Staging::open(&fixture.target, &binding(), huge.unwrap()).unwrap();
-    refused(staging.check_space(), "refused", &format!("no space: {} more bytes are needed", (1u64 << 60) + 4096));
-    drop(staging);
+    let segment = |name, size| PlannedFile { kind: FileSetKind::Segments, name: FileName::new(name).unwrap(), size };
+    let huge = Plan::new(vec![segment("a", 1 << 60), segment("b", 1)]).unwrap();
+    let no_space = format!("no space: {} more bytes are needed", (1u64 << 60) + 4096);
+    refused(Staging::open(&fixture.target, &binding(), huge.clone()), "refused", &no_space);
+    assert_eq!(tree(fixture.root.path()), BTreeMap::new(), "something is left");
     let staging = fixture.open().unwrap();
     assert_eq!(staging.check_space().unwrap().needed, 4 * 4096);
     write(&staging, FILES[0].0, FILES[0].1, FILES[0].2).unwrap();
     assert_eq!(staging.check_space().unwrap().needed, 3 * 4096);
+    drop(staging);
+    let staging = Staging::open(&fixture.target, &binding(), huge).unwrap();
+    refused(staging.check_space(), "refused", &no_space);
 }
 
 #[test]
