@@ -114,7 +114,7 @@ impl<B: Bucket> Engine<B> {
             {
                 Ok(())
             }
-            other => Err(other.changed_while("restored, of which nothing appeared in the target")),
+            other => Err(other.changed_while("restored; nothing appeared in the target")),
         }
     }
 }
