@@ -16,7 +16,7 @@ use milepost_core::{
 use milepost_integration_tests::long;
 use milepost_integration_tests::minio::Minio;
 use milepost_s3::{S3Bucket, S3Settings};
-use milepost_store::bucket::{Bucket as _, PutMode};
+use milepost_store::bucket::{Bucket as _, ListRequest, PutMode};
 use milepost_store::checkpoints::{checkpoints, latest};
 use milepost_store::prune::{PruneOptions, execute, plan};
 use milepost_store::{
@@ -91,6 +91,20 @@ async fn fill(bucket: &Counting, settings: &S3Settings, checkpoints: u64) -> usi
     number
 }
 
+/// In batches: one by one, as a dropped server does it, takes many minutes.
+async fn clear(bucket: &S3Bucket) {
+    loop {
+        let page = bucket.list(ListRequest::all(format!("{BASE}/"))).await.unwrap();
+        let keys: Vec<String> = page.objects.into_iter().map(|object| object.key).collect();
+        if keys.is_empty() {
+            return;
+        }
+        for outcome in bucket.delete(keys).await.unwrap() {
+            outcome.result.unwrap();
+        }
+    }
+}
+
 /// Forgets the peak of this process's memory, where the kernel lets it.
 fn forget_peak() {
     let _ = std::fs::write("/proc/self/clear_refs", "5");
@@ -123,6 +137,7 @@ fn many_checkpoints_are_operated_by_what_is_shown() {
         let objects = fill(&bucket, &settings, number).await;
         println!("{} backups, {objects} objects put in {:.1?}", number * COPIES, begun.elapsed());
         operate(&bucket, &settings, number).await;
+        clear(bucket.inner()).await;
     });
 }
 
