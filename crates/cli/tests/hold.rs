@@ -64,7 +64,9 @@ fn what_is_not_there_or_not_committed_cannot_be_held() {
     bench.saved("1/100/1");
     bench.store(&["mark-failed", "1/101/1", "--reason", "x", "--yes"]).exits(0);
     let hold = |target: &str| bench.store(&["hold", target, "--reason", "r"]);
-    hold("9/9/9").exits(4);
+    let run = hold("9/9/9");
+    run.exits(4);
+    assert!(run.err.starts_with("error: hold 9/9/9: "), "{}", run.err);
     hold("999").exits(4);
     let run = hold("1/101/1");
     run.exits(5);

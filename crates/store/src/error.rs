@@ -12,7 +12,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Which call failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-#[expect(missing_docs, reason = "each is the method of that name")]
+#[expect(missing_docs, reason = "each is the method or verb of that name")]
 pub enum Operation {
     Open,
     Save,
@@ -23,6 +23,8 @@ pub enum Operation {
     Restore,
     MarkFailed,
     Delete,
+    Hold,
+    Release,
     Annotate,
     Verify,
     Init,
@@ -49,6 +51,8 @@ impl fmt::Display for Operation {
             Self::Restore => "restore",
             Self::MarkFailed => "mark-failed",
             Self::Delete => "delete",
+            Self::Hold => "hold",
+            Self::Release => "release",
             Self::Annotate => "annotate",
             Self::Verify => "verify",
             Self::Init => "init",

@@ -102,7 +102,7 @@ pub async fn release(
             }
         };
         let error = Error::new(ErrorKind::NotFound, format!("there is {what} of {of}"));
-        return Err(error.during(Operation::Annotate).with_hint(hint));
+        return Err(error.during(Operation::Release).with_hint(hint));
     }
     Ok(report)
 }
@@ -156,5 +156,5 @@ fn nothing_committed(checkpoint: CheckpointId, report: &HoldReport) -> Error {
         )
         .with_hint(format!("`milepost list --checkpoint {checkpoint}` shows all copies")),
     };
-    error.during(Operation::Annotate)
+    error.during(Operation::Hold)
 }

@@ -193,7 +193,13 @@ impl<B: Bucket> BackupStore for BucketBackupStore<B> {
     }
 
     async fn annotate(&self, id: BackupId, change: Annotation, expect: Expect, cx: &OpContext) -> Result<BackupStatus> {
-        self.engine.annotate(id, &change, &expect, cx).await.map_err(about(Operation::Annotate, id))
+        // By the word that whoever called knows.
+        let operation = match change {
+            Annotation::Hold(_) => Operation::Hold,
+            Annotation::Release(_) => Operation::Release,
+            Annotation::Verified(_) => Operation::Annotate,
+        };
+        self.engine.annotate(id, &change, &expect, cx).await.map_err(about(operation, id))
     }
 
     async fn verify(&self, id: BackupId, level: VerifyLevel, cx: &OpContext) -> Result<VerifyReport> {
