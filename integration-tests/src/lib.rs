@@ -48,7 +48,7 @@ pub fn milepost(home: &Path, args: &[&str]) -> Command {
     command
 }
 
-/// Runs to the end, at most two minutes (half an hour where tests may go on for longer), and gives everything that was printed.
+/// Runs to the end, at most ten minutes (half an hour where tests may go on for longer), and gives everything that was printed.
 ///
 /// # Panics
 /// When it does not end: no call may wait for ever.
@@ -57,7 +57,7 @@ pub fn run(mut command: Command) -> Output {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
     let pid = rustix::process::Pid::from_child(&child);
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
-    let limit = Duration::from_secs(if long() { 1800 } else { 120 });
+    let limit = Duration::from_secs(if long() { 1800 } else { 600 });
     let watchdog = std::thread::spawn(move || {
         if stopped.recv_timeout(limit).is_err_and(|error| error == std::sync::mpsc::RecvTimeoutError::Timeout) {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);

@@ -48,8 +48,23 @@ pub fn not_run(why: &str) {
     let _ = writeln!(std::io::stderr(), "NOT RUN: {why}");
 }
 
+/// A port that nobody listens on, below those that systems give out by themselves. A server is away for a while in these tests,
+/// and one of those would go to somebody else meanwhile: to another test, or to a client that knocks at the server's own door, for
+/// a socket that is given the port that it calls has called itself.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let drawn = std::process::id().wrapping_mul(7919).wrapping_add(step) % 20_000;
+        let port = 10_000 + u16::try_from(drawn).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+fn endpoint_at(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
 }
 
 fn process(program: &std::path::Path, data: &std::path::Path, port: u16, id: &str, secret: &str) -> Child {
@@ -65,29 +80,39 @@ impl Minio {
     #[must_use]
     pub fn start(test: &str, own: bool) -> Option<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
-        let port = free_port();
-        let own_endpoint = format!("http://127.0.0.1:{port}");
         // Of the length and letters of real ones, so that a search for them in output finds nothing by chance.
         let (mut id, mut secret) =
             ("milepostTestKeyId42".to_owned(), "hunter2/doNotShow+thisInAnyOutput0123".to_owned());
         let (runner, endpoint) = if let Some(image) = var("MILEPOST_TEST_MINIO_IMAGE") {
             let (name, tag) = image.rsplit_once(':').unwrap_or((&image, "latest"));
-            let image = GenericImage::new(name, tag)
-                .with_wait_for(WaitFor::message_on_either_std("API:"))
-                .with_cmd(["server", "/data"])
-                .with_env_var("MINIO_ROOT_USER", &id)
-                .with_env_var("MINIO_ROOT_PASSWORD", &secret)
-                .with_env_var("MINIO_BROWSER", "off")
-                // `scripts/minio` removes those whose run is gone: a killed test process cannot.
-                .with_label("milepost-test", var("MILEPOST_TEST_RUN").unwrap_or_else(|| "unknown".to_owned()))
-                // The same port again after a restart.
-                .with_mapped_port(port, 9000.tcp());
-            let container = runtime.block_on(image.start()).expect("the container starts");
-            (Runner::Container(Some(Box::new(container))), own_endpoint)
+            let image = |port| {
+                GenericImage::new(name, tag)
+                    .with_wait_for(WaitFor::message_on_either_std("API:"))
+                    .with_cmd(["server", "/data"])
+                    .with_env_var("MINIO_ROOT_USER", &id)
+                    .with_env_var("MINIO_ROOT_PASSWORD", &secret)
+                    .with_env_var("MINIO_BROWSER", "off")
+                    // `scripts/minio` removes those whose run is gone: a killed test process cannot.
+                    .with_label("milepost-test", var("MILEPOST_TEST_RUN").unwrap_or_else(|| "unknown".to_owned()))
+                    // The same port again after a restart.
+                    .with_mapped_port(port, 9000.tcp())
+                    .with_startup_timeout(Duration::from_secs(180))
+            };
+            let mut port = free_port();
+            let mut started = runtime.block_on(image(port).start());
+            for _ in 0..2 {
+                if started.is_err() {
+                    // Somebody took the port meanwhile.
+                    port = free_port();
+                    started = runtime.block_on(image(port).start());
+                }
+            }
+            (Runner::Container(Some(Box::new(started.expect("the container starts")))), endpoint_at(port))
         } else if let Some(folder) = var("MILEPOST_TEST_MINIO_BIN").filter(|_| own) {
             let (program, data) = (std::path::Path::new(&folder).join("minio"), tempfile::tempdir().unwrap());
+            let port = free_port();
             let child = process(&program, data.path(), port, &id, &secret);
-            (Runner::Process { child, program, data }, own_endpoint)
+            (Runner::Process { child, program, data }, endpoint_at(port))
         } else if let Some(endpoint) = var("MILEPOST_TEST_S3_ENDPOINT").filter(|_| !own) {
             (id, secret) = (var("MILEPOST_TEST_S3_ACCESS_KEY")?, var("MILEPOST_TEST_S3_SECRET_KEY")?);
             (Runner::Elsewhere, endpoint)

@@ -39,7 +39,7 @@ fn files_that_vanish_or_become_folders_after_the_plan_are_all_named() {
     for name in ["gone.log", "folder.log", "whole.log"] {
         fs::write(bench.path("segments").join(name), name).unwrap();
     }
-    let ran = bench.slow_save("1/1/1", &["--concurrency", "1", "--limit-rate", "16M"], || {
+    let ran = bench.slow_save("1/1/1", &["--concurrency", "1", "--limit-rate", "4M"], || {
         let segments = bench.path("segments");
         fs::remove_file(segments.join("gone.log")).unwrap();
         fs::remove_file(segments.join("folder.log")).unwrap();
@@ -77,7 +77,7 @@ fn a_segment_that_shrinks_fails_by_name_and_says_how_far_it_could_be_read() {
     let bench = Bench::new();
     bench.sparse("segments/big.log", 96 << 20);
     let file = fs::File::options().write(true).open(bench.path("segments/big.log")).unwrap();
-    let ran = bench.slow_save("1/1/1", &["--limit-rate", "24M"], || file.set_len(50_000_000).unwrap());
+    let ran = bench.slow_save("1/1/1", &["--limit-rate", "10M"], || file.set_len(50_000_000).unwrap());
     ran.exits(1);
     let reason = bench.failed("1/1/1");
     assert!(reason.contains("segments/big.log") && ran.err.contains("segments/big.log"), "{}\n{reason}", ran.err);
@@ -90,7 +90,7 @@ fn a_snapshot_file_that_changes_fails_by_name_also_when_its_length_stays() {
     let bench = Bench::new();
     bench.sparse("snapshots/0-first.sst", 24 << 20);
     fs::write(bench.path("snapshots/state.sst"), "one").unwrap();
-    let ran = bench.slow_save("1/1/1", &["--concurrency", "1", "--limit-rate", "16M"], || {
+    let ran = bench.slow_save("1/1/1", &["--concurrency", "1", "--limit-rate", "4M"], || {
         fs::write(bench.path("snapshots/state.sst"), "two").unwrap();
     });
     ran.exits(1);
@@ -104,7 +104,7 @@ fn a_segment_that_grows_is_saved_at_the_length_that_it_had() {
     let bench = Bench::new();
     bench.sparse("segments/big.log", 40 << 20);
     fs::write(bench.path("segments/z.log"), "begun").unwrap();
-    let ran = bench.slow_save("1/1/1", &["--concurrency", "1", "--limit-rate", "24M"], || {
+    let ran = bench.slow_save("1/1/1", &["--concurrency", "1", "--limit-rate", "6M"], || {
         for name in ["segments/big.log", "segments/z.log"] {
             fs::File::options().append(true).open(bench.path(name)).unwrap().write_all(b" and grown").unwrap();
         }
@@ -258,7 +258,7 @@ fn a_taken_id_is_refused_in_every_state() {
     bench.run(5, &["mark-failed", "1/1/1", "--reason", "late", "--yes"]);
 
     bench.sparse("segments/big.log", 40 << 20);
-    let ran = bench.slow_save("1/2/1", &["--limit-rate", "16M"], || {
+    let ran = bench.slow_save("1/2/1", &["--limit-rate", "4M"], || {
         let ran = bench.save("1/2/1");
         ran.exits(5);
         assert!(ran.err.contains("process ") && ran.err.contains("IN_PROGRESS"), "{}", ran.err);

@@ -107,7 +107,8 @@ fn what_people_get_wrong_is_told_in_time_and_without_secrets() {
         change(&mut command);
         let begun = tokio::time::Instant::now();
         let output = run(command);
-        assert!(begun.elapsed() < Duration::from_secs(11), "{:?}", begun.elapsed());
+        // The check at the start gives up after 10 s; the rest is what a busy machine is late by.
+        assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
         let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(!text.contains(&server.secret), "{text}");
         (output.status.code().unwrap(), text)

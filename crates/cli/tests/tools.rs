@@ -16,7 +16,7 @@ fn slow_save(bench: &Bench, id: &str) -> Child {
     for n in 0..4 {
         fs::write(format!("{big}/{n}.log"), vec![7u8; 200_000]).unwrap();
     }
-    let args = ["--store", &bench.path("store"), "save", id, "--segments", &big, "--limit-rate", "200k"];
+    let args = ["--store", &bench.path("store"), "save", id, "--segments", &big, "--limit-rate", "100k"];
     let save =
         bench.command(&[&args[..], &["--sign-of-life", "200ms"]].concat()).stdout(Stdio::null()).spawn().unwrap();
     bench.wait_for(&format!("store/{id}/status.json"));

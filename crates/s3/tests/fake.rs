@@ -218,13 +218,15 @@ async fn a_flipped_bit_never_reaches_the_target() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_hangs_meets_the_attempts_timeout() {
     let fake = FakeS3::start().unwrap();
-    let store = store_with(&fake, |s3, store| {
-        (s3.connect_timeout, s3.attempt_timeout) = (Duration::from_millis(200), Duration::from_millis(300));
-        s3.operation_timeout = Duration::from_millis(400);
-        store.retry_budget = Duration::from_secs(1);
+    // Long enough for what no script holds up, on a machine that is busy with other tests too.
+    let impatient = store_with(&fake, |s3, store| {
+        (s3.connect_timeout, s3.attempt_timeout) = (Duration::from_secs(1), Duration::from_secs(1));
+        s3.operation_timeout = Duration::from_millis(1500);
+        store.retry_budget = Duration::from_secs(6);
     });
-    let (store, broker) = (store.await, Broker::new());
-    broker.save(&store).await.unwrap();
+    let broker = Broker::new();
+    broker.save(&store(&fake).await).await.unwrap();
+    let store = impatient.await;
     // Once: the next try succeeds.
     let hang = Gate::new();
     fake.inject(
@@ -240,7 +242,7 @@ async fn a_server_that_hangs_meets_the_attempts_timeout() {
     let begun = tokio::time::Instant::now();
     let error = store.status(broker.id, &broker.cx).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Unavailable), "{error:?}");
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
     hang.open();
     // A body that stalls is cut by the same limit, and resumed.
     fake.clear_faults();

@@ -106,11 +106,11 @@ impl Bench {
         listed["backups"].as_array().unwrap().iter().map(|entry| entry["id"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Waits until a file is there, for 10 s at most.
+    /// Waits until a file is there, for a minute at most.
     #[track_caller]
     pub(crate) fn wait_for(&self, name: &str) {
         let path = self.path(name);
-        for _ in 0..1000 {
+        for _ in 0..6000 {
             if Path::new(&path).exists() {
                 return;
             }

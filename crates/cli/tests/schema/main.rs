@@ -135,7 +135,7 @@ fn what_changes_fits_its_schema() {
     // A save that takes long enough for a line of progress, and is looked at meanwhile.
     let big = bench.path("big");
     fs::create_dir(&big).unwrap();
-    fs::write(format!("{big}/1.log"), vec![7u8; 300_000]).unwrap();
+    fs::write(format!("{big}/1.log"), vec![7u8; 800_000]).unwrap();
     let root = bench.path("store");
     let args = ["--store", &root, "--json", "save", "1/200/1", "--segments", &big, "--limit-rate", "100k"];
     let child = bench.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

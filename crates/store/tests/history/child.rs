@@ -149,7 +149,7 @@ impl Recorded {
         Self { inner, log, number: part.number, next: Arc::default() }
     }
 
-    /// One write of one line: a kill leaves a line whole or not at all.
+    /// One write of one line: a kill leaves a line whole, or the beginning of a last one.
     fn write(&self, line: String) {
         (&*self.log).write_all(line.as_bytes()).unwrap();
     }
