@@ -105,6 +105,48 @@ fn undisturbed(home: &Path, store: &Path) -> Takes {
     takes
 }
 
+/// Kills a save until it is through, or `left` kills are used up; then finishes it. How many kills there were.
+fn save_round(home: &Path, store: &Path, id: &str, random: &SeededRandom, takes: Duration, left: u32) -> u32 {
+    let kills = kill_at_random(|| save(home, store, id), random, takes, left);
+    let contents = files_below(&store.join(id));
+    let before = contents.iter().filter(|path| path.starts_with("snapshots") || path.starts_with("segments")).count();
+    let report = summary(&expect(0, save(home, store, id)));
+    let kept = report["filesKept"].as_u64().unwrap();
+    println!(
+        "save {id}: {kills} kills, {before} files were there, {kept} were kept, {} bytes sent by the last run",
+        report["bytesSent"]
+    );
+    assert!(kept >= before as u64, "{before} files were there, {kept} were kept: {report}");
+    expect(0, verb(home, store, &["verify", id, "--level", "content"]));
+    let own = files_below(&store.join(".milepost"));
+    let leftovers: Vec<_> = own.iter().filter(|path| !path.starts_with("locks")).collect();
+    assert!(leftovers.is_empty(), "left over in the store: {leftovers:?}");
+    let journals = files_below(&home.join("state"));
+    assert!(journals.is_empty(), "a journal is left: {journals:?}");
+    kills
+}
+
+/// The same of a restore.
+fn restore_round(home: &Path, store: &Path, id: &str, random: &SeededRandom, takes: Duration, left: u32) -> u32 {
+    let target = home.join("restored");
+    let restore = || {
+        assert!(!target.exists() || target.join(".milepost.json").exists(), "a target without marker appeared");
+        let mut command = verb(home, store, &["restore", id, "--json"]);
+        command.arg("--target").arg(&target);
+        command
+    };
+    let kills = kill_at_random(restore, random, takes, left);
+    let report = summary(&expect(0, restore()));
+    println!("restore {id}: {kills} kills, {} files fetched by the last run", report["filesFetched"]);
+    same_tree(home.join("data"), &target, &[".milepost.json"]).unwrap();
+    let beside: Vec<_> = std::fs::read_dir(home).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!beside.iter().any(|name| name.to_string_lossy().contains("milepost-restore")), "{beside:?}");
+    let again = summary(&expect(0, restore()));
+    assert_eq!(again["filesFetched"], 0, "{again}");
+    std::fs::remove_dir_all(&target).unwrap();
+    kills
+}
+
 #[test]
 fn a_killed_save_and_a_killed_restore_are_finished_by_the_next_run() {
     let seed = seed();
@@ -114,55 +156,26 @@ fn a_killed_save_and_a_killed_restore_are_finished_by_the_next_run() {
     let home = home.path();
     let bytes = broker(home, seed, &sizes);
     let store = home.join("store");
-    let (mut save_kills, mut restore_kills) = (0, 0);
     let takes = undisturbed(home, &store);
-    println!("undisturbed: save {:?}, restore {:?}", takes.save, takes.restore);
-    // A round ends when its save and its restore are done; one that was too fast to be killed often is followed by another.
+    println!("{bytes} bytes; undisturbed: save {:?}, restore {:?}", takes.save, takes.restore);
+    // A run that was too fast to be killed often is followed by another.
+    let (mut saves, mut restores, mut id) = (0, 0, String::new());
     for round in 0..40 {
-        if save_kills >= sizes.kills && restore_kills >= sizes.kills {
+        if saves >= sizes.kills {
             break;
         }
-        let id = format!("1/{}/1", 100 + round);
-        let save = || save(home, &store, &id);
-        let verb = |args: &[&str]| verb(home, &store, args);
-        let kills = kill_at_random(save, &random, takes.save, sizes.kills.saturating_sub(save_kills));
-        save_kills += kills;
-        let contents = files_below(&store.join(&id));
-        let before =
-            contents.iter().filter(|path| path.starts_with("snapshots") || path.starts_with("segments")).count();
-        let report = summary(&expect(0, save()));
-        let kept = report["filesKept"].as_u64().unwrap();
-        println!(
-            "save {id} of {bytes} bytes: {kills} kills, {before} files were there, {kept} were kept, {} bytes sent by the last run",
-            report["bytesSent"]
-        );
-        assert!(kept >= before as u64, "{before} files were there, {kept} were kept: {report}");
-        expect(0, verb(&["verify", &id, "--level", "content"]));
-        let own = files_below(&store.join(".milepost"));
-        let leftovers: Vec<_> = own.iter().filter(|path| !path.starts_with("locks")).collect();
-        assert!(leftovers.is_empty(), "left over in the store: {leftovers:?}");
-        let journals = files_below(&home.join("state"));
-        assert!(journals.is_empty(), "a journal is left: {journals:?}");
-
-        let target = home.join("restored");
-        let restore = || {
-            assert!(!target.exists() || target.join(".milepost.json").exists(), "a target without marker appeared");
-            let mut command = verb(&["restore", &id, "--json"]);
-            command.arg("--target").arg(&target);
-            command
-        };
-        let kills = kill_at_random(restore, &random, takes.restore, sizes.kills.saturating_sub(restore_kills));
-        restore_kills += kills;
-        let report = summary(&expect(0, restore()));
-        println!("restore {id}: {kills} kills, {} files fetched by the last run", report["filesFetched"]);
-        same_tree(home.join("data"), &target, &[".milepost.json"]).unwrap();
-        let beside: Vec<_> = std::fs::read_dir(home).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert!(!beside.iter().any(|name| name.to_string_lossy().contains("milepost-restore")), "{beside:?}");
-        let again = summary(&expect(0, restore()));
-        assert_eq!(again["filesFetched"], 0, "{again}");
-        std::fs::remove_dir_all(&target).unwrap();
-        expect(0, verb(&["delete", &id, "--yes"]));
+        if !id.is_empty() {
+            expect(0, verb(home, &store, &["delete", &id, "--yes"]));
+        }
+        id = format!("1/{}/1", 100 + round);
+        saves += save_round(home, &store, &id, &random, takes.save, sizes.kills - saves);
     }
-    println!("{save_kills} kills of saves, {restore_kills} of restores");
-    assert!(save_kills >= sizes.kills && restore_kills >= sizes.kills, "too few kills: {save_kills}, {restore_kills}");
+    for _ in 0..40 {
+        if restores >= sizes.kills {
+            break;
+        }
+        restores += restore_round(home, &store, &id, &random, takes.restore, sizes.kills - restores);
+    }
+    println!("{saves} kills of saves, {restores} of restores");
+    assert!(saves >= sizes.kills && restores >= sizes.kills, "too few kills: {saves}, {restores}");
 }
