@@ -43,6 +43,10 @@ pub(crate) struct Rules {
     pub(crate) note_by_content: bool, // an annotation is settled by content (else by revision)
     pub(crate) hold_binds: bool, // delete and mark_failed refuse what is held
     pub(crate) corrupt_guard: bool, // the delete of a corrupt status is meant for those very bytes
+    pub(crate) parts: bool, // f1 goes in two parts, each a request
+    pub(crate) part_tags: bool, // Complete names the ETag of every part
+    pub(crate) part_sum: bool, // ... and the checksum of the whole
+    pub(crate) fenced_aborts: bool, // who is fenced aborts its uploads all the same
     pub(crate) if_match_absent_ok: bool, // unfit server: If-Match on an absent key writes
 }
 impl Rules {
@@ -75,6 +79,10 @@ impl Rules {
             note_by_content: true,
             hold_binds: true,
             corrupt_guard: true,
+            parts: false,
+            part_tags: true,
+            part_sum: true,
+            fenced_aborts: false,
             if_match_absent_ok: false,
         }
     }
@@ -107,6 +115,10 @@ impl Rules {
             note_by_content: true,
             hold_binds: true,
             corrupt_guard: true,
+            parts: false,
+            part_tags: true,
+            part_sum: true,
+            fenced_aborts: false,
             if_match_absent_ok: false,
         }
     }
