@@ -384,5 +384,13 @@ pub(crate) fn holes() -> Vec<Scenario> {
         .plans(by_parts())
         .faults(0)
         .cancels(1),
+        base(
+            "h32-noted-commit",
+            "a commit whose reply was lost is held meanwhile: its saver takes itself for fenced",
+            Rules { noted_commit: false, ..f() },
+            &[0, 8],
+            &[GaveUp],
+        )
+        .plans(vec![SAME]),
     ]
 }

@@ -43,6 +43,8 @@ mod words;
 mod binding;
 #[cfg(test)]
 mod model_tests;
+#[cfg(test)]
+mod replay;
 
 use std::process::ExitCode;
 

@@ -35,6 +35,7 @@ pub(crate) struct Rules {
     pub(crate) fresh_claim: bool, // every try of a claim has a new attemptId
     pub(crate) progress: bool, // savers bump the document (done counts) after the first file; not awaited
     pub(crate) own_retry: bool, // read-back shows IN_PROGRESS of the own attempt: still the owner, send again with that ETag
+    pub(crate) noted_commit: bool, // read-back of a commit: annotations may lie on top of it
     pub(crate) complete_overwrites: bool, // unfit server: Complete ignores If-None-Match
     pub(crate) seal: bool, // (with forget) the sweep again, then the seal, then the removal; a sealed id is not claimed or taken over
     pub(crate) pages: bool, // a listing is read page by page, one key to a page, and each page is deleted before the next
@@ -71,6 +72,7 @@ impl Rules {
             fresh_claim: false,
             progress: false,
             own_retry: false,
+            noted_commit: true,
             complete_overwrites: false,
             seal: false,
             pages: false,
@@ -107,6 +109,7 @@ impl Rules {
             fresh_claim: true,
             progress: false,
             own_retry: true,
+            noted_commit: true,
             complete_overwrites: false,
             seal: false,
             pages: false,

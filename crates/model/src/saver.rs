@@ -250,7 +250,8 @@ impl State {
                 }
             }
             Pc::RbCommit => {
-                if self.own(self.status, a.want, r) {
+                let noted = r.noted_commit && self.noted(a.want);
+                if self.own(self.status, a.want, r) || noted {
                     if self.g.committed & (1 << me) == 0 {
                         self.g.false_success = true;
                     }
@@ -262,7 +263,7 @@ impl State {
                     a.pc = Pc::Commit;
                 } else if r.fail_own_only {
                     let me_in_progress = self.status.is_some_and(|d| d.code == Code::InProgress && d.att == me);
-                    self.g.gave_up |= me_in_progress;
+                    self.g.gave_up |= me_in_progress || self.noted(a.want);
                     a.fenced(End::Fenced, r);
                 } else {
                     a.pc = Pc::FailRead;

@@ -291,7 +291,7 @@ pub(crate) fn fixed_runs() -> Vec<Scenario> {
             "A, mark_failed, D1 and two that hold; 2 faults",
             f(),
             &[0, 3, 4, 8, 9],
-            &[Whole, StatusLost, FalseSuccess, Foreign, Guard, Holds, Left, Heal, Live, LiveDelete, LiveHolds],
+            &[Whole, StatusLost, FalseSuccess, Foreign, Guard, GaveUp, Holds, Left, Heal, Live, LiveDelete, LiveHolds],
         )
         .plans(vec![SAME])
         .faults(2),

@@ -361,6 +361,12 @@ impl State {
         }
     }
 
+    /// Does this very commit stand, below annotations?
+    pub(crate) fn noted(&self, commit: Option<Doc>) -> bool {
+        let same = |d: Doc, x: Doc| (d.code, d.att, d.salt, d.meta) == (x.code, x.att, x.salt, x.meta) && d.rev > x.rev;
+        self.status.zip(commit).is_some_and(|(d, x)| x.code == Code::Completed && same(d, x))
+    }
+
     /// Runs one actor alone and without faults to its end. None: it never ends (stuck).
     pub(crate) fn run_alone(&mut self, w: usize, env: &Env) -> Option<End> {
         for _ in 0..80 {
