@@ -9,6 +9,7 @@ use milepost_core::{
     AttemptId, BackupId, ClusterId, Counts, Descriptor, Hold, HoldId, Owner, StatusCode, StatusDocument, Timestamp,
 };
 
+use crate::explore::Machine as _;
 use crate::scenarios::{Scenario, fixed_runs};
 use crate::state::{Actor, State};
 use crate::words::*;

@@ -3,27 +3,11 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
+use crate::explore::{Machine, Property};
 use crate::rules::Finish;
 use crate::scenarios::{Check, Scenario};
 use crate::state::{Actor, Env, Ghost, State};
 use crate::words::*;
-
-/// Something that must always hold, or that must happen at least once (`live`).
-pub(crate) struct Property {
-    pub(crate) name: &'static str,
-    pub(crate) live: bool,
-    pub(crate) holds: fn(&Scenario, &State) -> bool,
-}
-
-impl Property {
-    fn always(name: &'static str, holds: fn(&Scenario, &State) -> bool) -> Self {
-        Self { name, live: false, holds }
-    }
-
-    fn sometimes(name: &'static str, holds: fn(&Scenario, &State) -> bool) -> Self {
-        Self { name, live: true, holds }
-    }
-}
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Act {
@@ -43,7 +27,7 @@ pub(crate) enum Act {
     Mend,
 }
 
-type Bucket = (u8, Option<Doc>, Plan, Option<Plan>, [Bytes; 4], [bool; 2]);
+type Bucket = (u8, Option<Doc>, Plan, Option<Plan>, [Upload; 4], [bool; 2]);
 thread_local! {
     static CACHE: RefCell<HashMap<Bucket, bool>> = RefCell::new(HashMap::new());
 }
@@ -72,7 +56,7 @@ impl Scenario {
         if t.run_alone(D, &env) != Some(End::Ok) {
             return Err("delete");
         }
-        if t.files != [0; 2] || t.meta.is_some() || t.uploads != [0; 4] {
+        if t.files != [0; 2] || t.meta.is_some() || t.uploading() {
             return Err("left over");
         }
         match t.status {
@@ -120,15 +104,18 @@ impl Scenario {
     }
 }
 
-impl Scenario {
-    pub(crate) fn init_states(&self) -> Vec<State> {
+impl Machine for Scenario {
+    type State = State;
+    type Act = Act;
+
+    fn init_states(&self) -> Vec<State> {
         let mut out = vec![];
         for plans in &self.plans {
             let mut s = State {
                 status: None,
                 files: self.orphans,
                 meta: None,
-                uploads: [0; 4],
+                uploads: [Upload::default(); 4],
                 tomb: false,
                 sealed: false,
                 net: vec![],
@@ -148,7 +135,7 @@ impl Scenario {
         out
     }
 
-    pub(crate) fn actions(&self, s: &State, out: &mut Vec<Act>) {
+    fn actions(&self, s: &State, out: &mut Vec<Act>) {
         for &w in self.actors {
             for sel in s.choices(w) {
                 out.push(Act::Step { w: w as u8, sel, fault: Fault::None });
@@ -178,7 +165,15 @@ impl Scenario {
                 && s.act[w].doc.is_some()
                 && matches!(
                     s.act[w].pc,
-                    Pc::ScanMeta | Pc::Upload | Pc::Head(_) | Pc::List | Pc::PutMeta | Pc::Commit | Pc::RbCommit
+                    Pc::ScanMeta
+                        | Pc::Upload
+                        | Pc::Part(_)
+                        | Pc::Join
+                        | Pc::Head(_)
+                        | Pc::List
+                        | Pc::PutMeta
+                        | Pc::Commit
+                        | Pc::RbCommit
                 )
             {
                 out.push(Act::Cancel(w as u8));
@@ -206,7 +201,7 @@ impl Scenario {
         }
     }
 
-    pub(crate) fn next_state(&self, s: &State, act: Act) -> Option<State> {
+    fn next_state(&self, s: &State, act: Act) -> Option<State> {
         let mut n = s.clone();
         match act {
             Act::Step { w, sel, fault } => n.step(w as usize, sel, fault, &self.env()),
@@ -236,7 +231,7 @@ impl Scenario {
         (n != *s).then_some(n)
     }
 
-    pub(crate) fn properties(&self) -> Vec<Property> {
+    fn properties(&self) -> Vec<Property<Self>> {
         let mut p = vec![];
         for &c in self.checks {
             p.push(match c {
@@ -259,7 +254,7 @@ impl Scenario {
                 Check::Orphans => Property::always("I4b never an object without a status", |_, s: &State| {
                     !(s.g.deleted_ok
                         && s.status.is_none_or(|d| d.code == Code::Deleted)
-                        && (s.files != [0; 2] || s.meta.is_some() || s.uploads != [0; 4])
+                        && (s.files != [0; 2] || s.meta.is_some() || s.uploading())
                         && s.net.is_empty()
                         && (0..7).all(|w| s.act[w].ended()))
                 }),
@@ -278,6 +273,12 @@ impl Scenario {
                 }
                 Check::GaveUp => {
                     Property::always("I2 an owner does not take itself for fenced", |_, s: &State| !s.g.gave_up)
+                }
+                Check::Robbed => {
+                    Property::always("I2 a fenced saver aborts no upload of the owner", |_, s: &State| !s.g.robbed)
+                }
+                Check::LiveJoined => {
+                    Property::sometimes("live: an upload of another attempt is completed", |_, s: &State| s.g.joined)
                 }
                 Check::Holds => Property::always("I3 a hold that was told of stands", |_, s: &State| {
                     s.g.told_holds == 0

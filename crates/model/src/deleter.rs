@@ -74,7 +74,7 @@ impl State {
 
     fn delete_done(&mut self, w: usize, a: &mut Actor) {
         self.g.deleted_ok = true;
-        let left = self.files != [0, 0] || self.meta.is_some() || self.uploads != [0; 4];
+        let left = self.files != [0, 0] || self.meta.is_some() || self.uploading();
         // no re-save in between: a live backup's objects are not leftovers
         let idle = self.status.is_none_or(|d| matches!(d.code, Code::Deleting | Code::Deleted));
         if a.quiet && left && idle && (0..3).all(|s| s == w || self.act[s].ended() || self.act[s].pc == Pc::Init) {
@@ -120,7 +120,7 @@ impl State {
                     }
                     Some(_) => a.end(End::Refused),
                     None if r.claim_sweep => {
-                        if self.list_bits() == 0 && self.meta.is_none() && self.uploads == [0; 4] {
+                        if self.list_bits() == 0 && self.meta.is_none() && !self.uploading() {
                             self.delete_done(w, &mut a);
                         } else {
                             a.doc = None;
@@ -148,7 +148,7 @@ impl State {
             }
             Pc::Abort | Pc::Abort2 => {
                 let after = if a.pc == Pc::Abort { Pc::Reread } else { Pc::DelMeta };
-                let ups = (0..4).fold(0u8, |m, u| m | ((self.uploads[u] != 0) as u8) << u);
+                let ups = (0..4).fold(0u8, |m, u| m | (self.uploads[u].open as u8) << u);
                 if ups == 0 {
                     a.pc = after;
                     self.act[w] = a;

@@ -6,16 +6,41 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
-use crate::check::Act;
-use crate::scenarios::Scenario;
-use crate::state::State;
+/// What can be explored: first states, and what may happen next.
+pub(crate) trait Machine {
+    type State: Clone + Hash;
+    type Act: Copy;
+
+    fn init_states(&self) -> Vec<Self::State>;
+    fn actions(&self, state: &Self::State, out: &mut Vec<Self::Act>);
+    /// `None`: nothing changes.
+    fn next_state(&self, state: &Self::State, act: Self::Act) -> Option<Self::State>;
+    fn properties(&self) -> Vec<Property<Self>>;
+}
+
+/// Something that must always hold, or that must happen at least once (`live`).
+pub(crate) struct Property<M: Machine + ?Sized> {
+    pub(crate) name: &'static str,
+    pub(crate) live: bool,
+    pub(crate) holds: fn(&M, &M::State) -> bool,
+}
+
+impl<M: Machine> Property<M> {
+    pub(crate) fn always(name: &'static str, holds: fn(&M, &M::State) -> bool) -> Self {
+        Self { name, live: false, holds }
+    }
+
+    pub(crate) fn sometimes(name: &'static str, holds: fn(&M, &M::State) -> bool) -> Self {
+        Self { name, live: true, holds }
+    }
+}
 
 /// Folds each word into the state by a multiplication of 128 bits: quick, and the same in every run.
 #[derive(Default)]
 struct Fingerprint(u64);
 
 impl Fingerprint {
-    fn of(state: &State) -> u64 {
+    fn of(state: &impl Hash) -> u64 {
         let mut hasher = Self(0x243f_6a88_85a3_08d3);
         state.hash(&mut hasher);
         hasher.finish()
@@ -75,29 +100,29 @@ impl Hasher for AsItIs {
 }
 
 /// A path: each state, and what was done next.
-pub(crate) type Path = Vec<(State, Option<Act>)>;
+pub(crate) type Path<M> = Vec<(<M as Machine>::State, Option<<M as Machine>::Act>)>;
 
 /// What came of looking at every state.
-pub(crate) struct Explored {
+pub(crate) struct Explored<M: Machine> {
     pub(crate) states: usize,
     pub(crate) depth: usize,
     /// Was every state that can be reached looked at?
     pub(crate) complete: bool,
     /// What must always hold and did not, with the shortest path there.
-    pub(crate) violated: Vec<(&'static str, Path)>,
+    pub(crate) violated: Vec<(&'static str, Path<M>)>,
     /// What must happen and never did. Says something only where the exploration is complete.
     pub(crate) never: Vec<&'static str>,
 }
 
 /// Looks at up to `limit` states; `first` ends with the first violation.
-pub(crate) fn explore(scenario: &Scenario, limit: usize, first: bool) -> Explored {
+pub(crate) fn explore<M: Machine>(scenario: &M, limit: usize, first: bool) -> Explored<M> {
     let properties = scenario.properties();
     let mut open: Vec<bool> = vec![true; properties.len()];
     // Fingerprint → that of the parent; of a first state: its own.
     let mut seen: HashMap<u64, u64, BuildHasherDefault<AsItIs>> = HashMap::default();
-    let mut level: Vec<(u64, State)> = Vec::new();
+    let mut level: Vec<(u64, M::State)> = Vec::new();
     let mut found: Vec<(&'static str, u64)> = Vec::new();
-    let mut judge = |state: &State, mark: u64| {
+    let mut judge = |state: &M::State, mark: u64| {
         for (property, open) in properties.iter().zip(&mut open) {
             if *open && (property.holds)(scenario, state) == property.live {
                 *open = false;
@@ -157,8 +182,8 @@ fn path_marks(seen: &HashMap<u64, u64, BuildHasherDefault<AsItIs>>, mut mark: u6
     marks
 }
 
-fn walk(scenario: &Scenario, marks: &[u64]) -> Path {
-    let mut path = Path::new();
+fn walk<M: Machine>(scenario: &M, marks: &[u64]) -> Path<M> {
+    let mut path = Vec::new();
     let Some(mut state) =
         scenario.init_states().into_iter().find(|state| Some(&Fingerprint::of(state)) == marks.first())
     else {

@@ -2,9 +2,10 @@
 
 use crate::rules::{Finish, Rules, Trust};
 use crate::scenarios::Check::{
-    FalseSuccess, Foreign, GaveUp, Guard, Heal, Holds, Left, LiveResave, Orphans, Restore, Resumes, StatusLost, Whole,
+    FalseSuccess, Foreign, GaveUp, Guard, Heal, Holds, Left, LiveResave, Orphans, Restore, Resumes, Robbed, StatusLost,
+    Whole,
 };
-use crate::scenarios::{SAME, Scenario, base};
+use crate::scenarios::{SAME, Scenario, base, by_parts};
 
 /// The scenarios that are expected to break, but for those that show that a rule is not needed.
 pub(crate) fn holes() -> Vec<Scenario> {
@@ -341,5 +342,55 @@ pub(crate) fn holes() -> Vec<Scenario> {
         .plans(vec![SAME])
         .faults(0)
         .spoils(1),
+        base(
+            "h29-parts-unchecked",
+            "Complete names neither ETags nor checksum: a part that comes late from another attempt is joined",
+            Rules { parts: true, part_tags: false, part_sum: false, ..f() },
+            &[0, 1],
+            &[Whole],
+        )
+        .plans(by_parts()),
+        base(
+            "h29b-parts-no-etags",
+            "the same without the ETags alone: is the checksum enough?",
+            Rules { parts: true, part_tags: false, ..f() },
+            &[0, 1],
+            &[Whole],
+        )
+        .plans(by_parts()),
+        base(
+            "h29c-parts-no-checksum",
+            "the same without the checksum alone: are the ETags enough?",
+            Rules { parts: true, part_sum: false, ..f() },
+            &[0, 1],
+            &[Whole],
+        )
+        .plans(by_parts()),
+        base(
+            "h30-late-complete",
+            "Complete without If-None-Match: that of a fenced attempt comes late, over what the owner completed",
+            Rules { parts: true, complete_overwrites: true, ..f() },
+            &[0, 1],
+            &[Whole],
+        )
+        .plans(by_parts()),
+        base(
+            "h31-fenced-abort",
+            "a fenced saver aborts its upload, which the owner continues",
+            Rules { parts: true, fenced_aborts: true, ..f() },
+            &[0, 1],
+            &[Robbed],
+        )
+        .plans(by_parts())
+        .faults(0)
+        .cancels(1),
+        base(
+            "h32-noted-commit",
+            "a commit whose reply was lost is held meanwhile: its saver takes itself for fenced",
+            Rules { noted_commit: false, ..f() },
+            &[0, 8],
+            &[GaveUp],
+        )
+        .plans(vec![SAME]),
     ]
 }

@@ -35,6 +35,7 @@ pub(crate) struct Rules {
     pub(crate) fresh_claim: bool, // every try of a claim has a new attemptId
     pub(crate) progress: bool, // savers bump the document (done counts) after the first file; not awaited
     pub(crate) own_retry: bool, // read-back shows IN_PROGRESS of the own attempt: still the owner, send again with that ETag
+    pub(crate) noted_commit: bool, // read-back of a commit: annotations may lie on top of it
     pub(crate) complete_overwrites: bool, // unfit server: Complete ignores If-None-Match
     pub(crate) seal: bool, // (with forget) the sweep again, then the seal, then the removal; a sealed id is not claimed or taken over
     pub(crate) pages: bool, // a listing is read page by page, one key to a page, and each page is deleted before the next
@@ -43,6 +44,10 @@ pub(crate) struct Rules {
     pub(crate) note_by_content: bool, // an annotation is settled by content (else by revision)
     pub(crate) hold_binds: bool, // delete and mark_failed refuse what is held
     pub(crate) corrupt_guard: bool, // the delete of a corrupt status is meant for those very bytes
+    pub(crate) parts: bool, // f1 goes in two parts, each a request
+    pub(crate) part_tags: bool, // Complete names the ETag of every part
+    pub(crate) part_sum: bool, // ... and the checksum of the whole
+    pub(crate) fenced_aborts: bool, // who is fenced aborts its uploads all the same
     pub(crate) if_match_absent_ok: bool, // unfit server: If-Match on an absent key writes
 }
 impl Rules {
@@ -67,6 +72,7 @@ impl Rules {
             fresh_claim: false,
             progress: false,
             own_retry: false,
+            noted_commit: true,
             complete_overwrites: false,
             seal: false,
             pages: false,
@@ -75,6 +81,10 @@ impl Rules {
             note_by_content: true,
             hold_binds: true,
             corrupt_guard: true,
+            parts: false,
+            part_tags: true,
+            part_sum: true,
+            fenced_aborts: false,
             if_match_absent_ok: false,
         }
     }
@@ -99,6 +109,7 @@ impl Rules {
             fresh_claim: true,
             progress: false,
             own_retry: true,
+            noted_commit: true,
             complete_overwrites: false,
             seal: false,
             pages: false,
@@ -107,6 +118,10 @@ impl Rules {
             note_by_content: true,
             hold_binds: true,
             corrupt_guard: true,
+            parts: false,
+            part_tags: true,
+            part_sum: true,
+            fenced_aborts: false,
             if_match_absent_ok: false,
         }
     }

@@ -108,15 +108,23 @@ impl State {
             }
             Pc::Upload => {
                 let i = sel as usize;
+                if r.parts && i == 1 {
+                    // A take-over looks for what was begun; a claim has nothing to look for.
+                    a.pc = if a.took_over() { Pc::Begun } else { Pc::Open };
+                    self.act[w] = a;
+                    if a.pc == Pc::Open {
+                        self.by_parts(w, sel, fault, env);
+                    }
+                    return;
+                }
                 if env.multipart && i == 1 && a.seen[1] == 0 {
                     // continue an upload that holds the same bytes, or open one
-                    let have = (0..4).find(|&u| self.uploads[u] == a.plan[1]);
+                    let have = (0..4).find(|&u| self.uploads[u].open && self.uploads[u].parts == [a.plan[1]; 2]);
                     if let Some(u) = have {
-                        let up = if u == 3 { 7 } else { u as u8 };
-                        a.pc = Pc::Complete(up);
+                        a.pc = Pc::Complete(u as u8);
                     } else {
                         match self.send(Req::CreateMp { by: me, bytes: a.plan[1] }, fault, r, None) {
-                            Reply::Ok => a.pc = Pc::Complete(me),
+                            Reply::Ok => a.pc = Pc::Complete(upslot(w) as u8),
                             _ => a.pc = Pc::Upload,
                         }
                         self.act[w] = a;
@@ -160,19 +168,21 @@ impl State {
                 }
                 _ => a.end(End::Fenced),
             },
-            Pc::Complete(up) => match self.send(Req::Complete { by: me, up }, fault, r, None) {
-                Reply::Ok => {
-                    a.conf[1] = a.plan[1];
-                    Self::after_conf(&mut a);
+            Pc::Complete(up) => {
+                match self.send(Req::Complete { by: me, up, tags: [a.plan[1]; 2], sum: a.plan[1] }, fault, r, None) {
+                    Reply::Ok => {
+                        a.conf[1] = a.plan[1];
+                        Self::after_conf(&mut a);
+                    }
+                    Reply::Precond if !r.content_head => {
+                        a.conf[1] = a.plan[1];
+                        Self::after_conf(&mut a);
+                    }
+                    Reply::Unknown if !r.content_head => a.pc = Pc::Upload,
+                    Reply::Gone if !r.content_head => a.pc = Pc::Upload,
+                    _ => a.pc = Pc::Head(1),
                 }
-                Reply::Precond if !r.content_head => {
-                    a.conf[1] = a.plan[1];
-                    Self::after_conf(&mut a);
-                }
-                Reply::Unknown if !r.content_head => a.pc = Pc::Upload,
-                Reply::Gone if !r.content_head => a.pc = Pc::Upload,
-                _ => a.pc = Pc::Head(1),
-            },
+            }
             Pc::Head(i) => {
                 let j = i as usize;
                 if self.files[j] == 0 {
@@ -235,16 +245,17 @@ impl State {
                 let new = Doc { code: Code::Completed, att: me, rev: d.rev + 1, salt: d.salt, meta: a.hash, holds: 0 };
                 a.want = Some(new);
                 match self.send(Req::Status { by: me, cond: a.doc, new }, fault, r, None) {
-                    Reply::Ok => a.end(End::Ok),
+                    Reply::Ok => a.committed(r),
                     _ => a.pc = Pc::RbCommit,
                 }
             }
             Pc::RbCommit => {
-                if self.own(self.status, a.want, r) {
+                let noted = r.noted_commit && self.noted(a.want);
+                if self.own(self.status, a.want, r) || noted {
                     if self.g.committed & (1 << me) == 0 {
                         self.g.false_success = true;
                     }
-                    a.end(End::Ok);
+                    a.committed(r);
                 } else if self.status == a.doc {
                     a.pc = Pc::Commit;
                 } else if r.own_retry && self.still_owner(me, a.doc) {
@@ -252,8 +263,8 @@ impl State {
                     a.pc = Pc::Commit;
                 } else if r.fail_own_only {
                     let me_in_progress = self.status.is_some_and(|d| d.code == Code::InProgress && d.att == me);
-                    self.g.gave_up |= me_in_progress;
-                    a.end(End::Fenced);
+                    self.g.gave_up |= me_in_progress || self.noted(a.want);
+                    a.fenced(End::Fenced, r);
                 } else {
                     a.pc = Pc::FailRead;
                 }
@@ -271,9 +282,11 @@ impl State {
                 let new =
                     Doc { code: Code::Failed, att: d.att, rev: d.rev + 1, salt: d.salt, meta: d.meta, holds: d.holds };
                 a.want = Some(new);
-                self.uploads[upslot(w)] = 0; // aborts only the uploads that it opened itself
+                if !r.parts {
+                    self.close(upslot(w)); // aborts only the uploads that it opened itself
+                }
                 match self.send(Req::Status { by: me, cond: a.doc, new }, fault, r, None) {
-                    Reply::Ok => a.end(End::Failed),
+                    Reply::Ok => a.failed(),
                     _ => a.pc = Pc::RbFail,
                 }
             }
@@ -283,11 +296,13 @@ impl State {
                 } else if r.own_retry && self.still_owner(me, a.doc) {
                     a.doc = self.status;
                     a.pc = Pc::Fail;
+                } else if r.parts && self.own(self.status, a.want, r) {
+                    a.failed();
                 } else {
-                    a.end(End::Failed);
+                    a.fenced(End::Failed, r);
                 }
             }
-            _ => unreachable!("{:?}", a.pc),
+            _ => return self.by_parts(w, sel, fault, env),
         }
         self.act[w] = a;
     }

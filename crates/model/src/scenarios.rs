@@ -26,10 +26,12 @@ pub(crate) enum Check {
     LiveHolds,
     LiveForget,
     LiveCorrupt,
+    Robbed,
+    LiveJoined,
 }
 use Check::{
     FalseSuccess, Foreign, GaveUp, Guard, Heal, Holds, Left, Live, LiveB, LiveCorrupt, LiveDelete, LiveForget,
-    LiveHolds, LiveRestore, Restore, Resumes, StatusLost, Whole,
+    LiveHolds, LiveJoined, LiveRestore, Restore, Resumes, Robbed, StatusLost, Whole,
 };
 
 #[derive(Clone, Debug)]
@@ -154,10 +156,16 @@ fn mixes() -> Vec<[Plan; 3]> {
     vec![SAME, [[1, 1], [1, 2], [2, 2]], [[1, 1], [1, 3], [3, 1]], [[1, 1], [1, 0], [2, 0]], [[1, 0], [1, 1], [2, 1]]]
 }
 
+/// f1 alone: the same bytes, other bytes of the same size.
+pub(crate) fn by_parts() -> Vec<[Plan; 3]> {
+    vec![[[0, 1], [0, 1], [0, 1]], [[0, 1], [0, 2], [0, 1]]]
+}
+
 pub(crate) fn fixed_runs() -> Vec<Scenario> {
     let f = Rules::fixed;
     let aside = || Rules { finish: Finish::TombAside, ..f() };
     let paged = || Rules { pages: true, key_errors: true, ..f() };
+    let parts = || Rules { parts: true, ..f() };
     let forgets = || Rules { forget: true, seal: true, ..f() };
     vec![
         base("f01-two-attempts", "A, B resumes or is a second process; 3 faults", f(), &[0, 1], ALL_2)
@@ -283,7 +291,7 @@ pub(crate) fn fixed_runs() -> Vec<Scenario> {
             "A, mark_failed, D1 and two that hold; 2 faults",
             f(),
             &[0, 3, 4, 8, 9],
-            &[Whole, StatusLost, FalseSuccess, Foreign, Guard, Holds, Left, Heal, Live, LiveDelete, LiveHolds],
+            &[Whole, StatusLost, FalseSuccess, Foreign, Guard, GaveUp, Holds, Left, Heal, Live, LiveDelete, LiveHolds],
         )
         .plans(vec![SAME])
         .faults(2),
@@ -297,6 +305,42 @@ pub(crate) fn fixed_runs() -> Vec<Scenario> {
         .plans(few())
         .spoils(1),
         base(
+            "f17-parts",
+            "A, B resumes, mark_failed, D1 with f1 in two parts; same bytes and others; 1 kill, 1 fault",
+            parts(),
+            &[0, 1, 3, 4],
+            PARTS_D,
+        )
+        .plans(by_parts())
+        .kills(1),
+        base(
+            "f17b-parts-three",
+            "A, B, C resume; 1 cancel, no fault beyond stalls and crashes",
+            parts(),
+            &[0, 1, 2],
+            PARTS,
+        )
+        .plans(by_parts())
+        .resume([false, true, true])
+        .faults(0)
+        .cancels(1),
+        base("f17c-parts-late", "A, B resumes; 2 faults, 1 cancel", parts(), &[0, 1], PARTS)
+            .plans(by_parts())
+            .faults(2)
+            .cancels(1)
+            .twice(),
+        base(
+            "f17d-parts-resume",
+            "A, B with the same bytes: whatever is left is resumed; 1 fault, 1 cancel",
+            parts(),
+            &[0, 1],
+            RES,
+        )
+        .plans(by_parts()[..1].to_vec())
+        .op([0, 1])
+        .cancels(1)
+        .twice(),
+        base(
             "t01-aside",
             "tombstone aside: A, C saves again, mark_failed, D1, D2; 1 fault",
             aside(),
@@ -307,6 +351,9 @@ pub(crate) fn fixed_runs() -> Vec<Scenario> {
         .faults(1),
     ]
 }
+const PARTS: &[Check] = &[Whole, StatusLost, FalseSuccess, Foreign, Guard, Left, Heal, Robbed, LiveB, LiveJoined];
+const PARTS_D: &[Check] =
+    &[Whole, StatusLost, FalseSuccess, Foreign, Guard, Left, Heal, Robbed, LiveB, LiveDelete, LiveJoined];
 const ALL_2: &[Check] = &[Whole, StatusLost, FalseSuccess, Foreign, Guard, Left, Heal, LiveB];
 const FORGET: &[Check] = &[Whole, StatusLost, FalseSuccess, Foreign, Guard, Left, Heal, Live, LiveDelete, LiveForget];
 const ALL_D: &[Check] = &[Whole, StatusLost, FalseSuccess, Foreign, Guard, Left, Heal, Live, LiveDelete];

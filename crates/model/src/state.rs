@@ -11,12 +11,14 @@ pub(crate) struct Actor {
     pub(crate) pc: Pc,
     pub(crate) resume: bool,
     pub(crate) plan: Plan,
-    pub(crate) conf: Plan,         // saver: bytes confirmed in the bucket; restorer: bytes staged
-    pub(crate) seen: Plan,         // saver: ETags of differing objects (overwrite rule)
-    pub(crate) doc: Option<Doc>,   // the status document this actor holds as its ETag
-    pub(crate) want: Option<Doc>,  // the document it tried to write
-    pub(crate) first: Option<Doc>, // mark_failed, delete: what it saw first
-    pub(crate) hash: Option<Plan>, // saver: metadata to commit; restorer: metadata hash read
+    pub(crate) conf: Plan,           // saver: bytes confirmed in the bucket; restorer: bytes staged
+    pub(crate) seen: Plan,           // saver: ETags of differing objects (overwrite rule)
+    pub(crate) doc: Option<Doc>,     // the status document this actor holds as its ETag
+    pub(crate) want: Option<Doc>,    // the document it tried to write
+    pub(crate) first: Option<Doc>,   // mark_failed, delete: what it saw first
+    pub(crate) up: Option<UploadId>, // saver: the upload of f1 that it sends to
+    pub(crate) tags: [Bytes; 2],     // saver: ETags of its parts
+    pub(crate) hash: Option<Plan>,   // saver: metadata to commit; restorer: metadata hash read
     pub(crate) batch: u8,
     pub(crate) restarts: u8,
     pub(crate) page: u8,      // delete: how far the listing was read
@@ -35,6 +37,8 @@ impl Actor {
             doc: None,
             want: None,
             first: None,
+            up: None,
+            tags: [0; 2],
             hash: None,
             batch: 0,
             restarts: 0,
@@ -76,6 +80,8 @@ pub(crate) struct Ghost {
     pub(crate) restored: bool,      // coverage
     pub(crate) gave_up: bool,       // a saver took itself for fenced while its own IN_PROGRESS stood there
     pub(crate) told_holds: u8,      // holds that somebody was told of
+    pub(crate) robbed: bool,        // a fenced saver aborted the upload that the owner sends to
+    pub(crate) joined: bool,        // coverage: an owner completed an upload that another had begun
     pub(crate) sweep_hit: bool,     // a delete request removed a content under IN_PROGRESS or COMPLETED
 }
 
@@ -84,7 +90,7 @@ pub(crate) struct State {
     pub(crate) status: Option<Doc>,
     pub(crate) files: Plan,
     pub(crate) meta: Option<Plan>,
-    pub(crate) uploads: [Bytes; 4], // open multipart uploads of f1 by creator (savers, op)
+    pub(crate) uploads: [Upload; 4], // multipart uploads of f1 by creator (savers, op)
     pub(crate) tomb: bool,
     pub(crate) sealed: bool,
     pub(crate) net: Vec<Req>,
@@ -163,26 +169,43 @@ impl State {
                 Reply::Ok
             }
             Req::CreateMp { by, bytes } => {
-                self.uploads[upslot(by as usize)] = bytes;
+                let upload = &mut self.uploads[upslot(by as usize)];
+                let again = upload.again + u8::from(rules.parts);
+                *upload = Upload { open: true, again, parts: [bytes; 2] };
                 Reply::Ok
             }
-            Req::Complete { up, .. } => {
-                let u = upslot(up as usize);
-                if self.uploads[u] == 0 {
-                    return Reply::Gone;
+            Req::Part { up, number, bytes, .. } => match self.upload(up) {
+                None => Reply::Gone,
+                Some(upload) => {
+                    upload.parts[number as usize] = bytes;
+                    Reply::Ok
+                }
+            },
+            Req::Complete { up, tags, sum, .. } => {
+                let Some(upload) = self.upload(up) else { return Reply::Gone };
+                let parts = upload.parts;
+                if parts.contains(&0) || (rules.part_tags && parts != tags) || (rules.part_sum && joined(parts) != sum)
+                {
+                    return Reply::Bad;
                 }
                 if self.files[1] != 0 && !rules.complete_overwrites {
                     return Reply::Precond;
                 }
-                self.files[1] = self.uploads[u];
-                self.uploads[u] = 0;
+                self.files[1] = joined(parts);
+                self.close(up as usize % 4);
                 Reply::Ok
             }
             Req::Abort { ups, .. } => {
                 for u in 0..4 {
                     if ups & (1 << u) != 0 {
-                        self.uploads[u] = 0;
+                        self.close(u);
                     }
+                }
+                Reply::Ok
+            }
+            Req::AbortOne { up, .. } => {
+                if self.upload(up).is_some() {
+                    self.close(up as usize % 4);
                 }
                 Reply::Ok
             }
@@ -217,6 +240,25 @@ impl State {
                 Reply::Ok
             }
         }
+    }
+
+    pub(crate) fn upload_id(&self, place: usize) -> UploadId {
+        place as u8 + 4 * self.uploads[place].again
+    }
+
+    /// The upload, if it is open.
+    pub(crate) fn upload(&mut self, id: UploadId) -> Option<&mut Upload> {
+        let upload = &mut self.uploads[id as usize % 4];
+        (upload.open && upload.again == id / 4).then_some(upload)
+    }
+
+    pub(crate) fn close(&mut self, place: usize) {
+        let upload = &mut self.uploads[place];
+        (upload.open, upload.parts) = (false, [0; 2]);
+    }
+
+    pub(crate) fn uploading(&self) -> bool {
+        self.uploads.iter().any(|upload| upload.open)
     }
 
     pub(crate) fn send(&mut self, q: Req, fault: Fault, rules: &Rules, first: Option<Option<Doc>>) -> Reply {
@@ -254,6 +296,12 @@ impl State {
             Pc::Cas
                 | Pc::Upload
                 | Pc::Complete(_)
+                | Pc::Open
+                | Pc::Part(_)
+                | Pc::Join
+                | Pc::GiveUp(_)
+                | Pc::AbortOwn(_)
+                | Pc::Strays
                 | Pc::Progress
                 | Pc::PutMeta
                 | Pc::Commit
@@ -275,6 +323,8 @@ impl State {
         match a.pc {
             Pc::Idle | Pc::End(_) => vec![],
             Pc::Upload => (0..2u8).filter(|&i| a.plan[i as usize] != 0 && a.conf[i as usize] == 0).collect(),
+            // One of the open uploads; or none, because the store does not show it.
+            Pc::Begun => (0..4).filter(|u| self.uploads[*u as usize].open).chain([4]).collect(),
             _ => vec![0],
         }
     }
@@ -309,6 +359,12 @@ impl State {
             (Some(r), Some(x)) => (r.att, r.rev) == (x.att, x.rev),
             _ => false,
         }
+    }
+
+    /// Does this very commit stand, below annotations?
+    pub(crate) fn noted(&self, commit: Option<Doc>) -> bool {
+        let same = |d: Doc, x: Doc| (d.code, d.att, d.salt, d.meta) == (x.code, x.att, x.salt, x.meta) && d.rev > x.rev;
+        self.status.zip(commit).is_some_and(|(d, x)| x.code == Code::Completed && same(d, x))
     }
 
     /// Runs one actor alone and without faults to its end. None: it never ends (stuck).

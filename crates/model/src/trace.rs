@@ -1,6 +1,8 @@
 //! A path through the model, as people read it.
 
 use crate::check::Act;
+use crate::cluster::Cluster;
+use crate::explore::Path;
 use crate::scenarios::Scenario;
 use crate::state::State;
 use crate::words::*;
@@ -43,5 +45,14 @@ pub(crate) fn trace(m: &Scenario, path: &[(State, Option<Act>)]) {
     let Some((last, _)) = path.last() else { return };
     if let Err(e) = m.heal(last) {
         println!("      (heal fails at: {e})");
+    }
+}
+
+/// The same of cluster.json.
+pub(crate) fn base_trace(path: &Path<Cluster>) {
+    for (number, pair) in path.windows(2).enumerate() {
+        let ((_, act), (next, _)) = (&pair[0], &pair[1]);
+        let Some(act) = act else { break };
+        println!("  {:>2}. {:<24} | {next:?}", number + 1, format!("{act:?}"));
     }
 }

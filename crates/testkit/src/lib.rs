@@ -8,6 +8,7 @@
 //! | [`faulty`] | a bucket that fails, loses replies and crashes, by script or by seed |
 //! | `fake_s3` (feature `fake-s3`) | an S3 server over a memory bucket, with faults by script |
 //! | `proxy` (feature `fake-s3`) | a TCP proxy that cuts, resets, swallows, crawls and lags |
+//! | [`history`] | what many clients saw of a few statuses: does it fit one order? |
 //! | [`races`] | one winner in each of many rounds |
 //! | [`hostile`] | input that somebody edited, cut or made up, by the thousand |
 //! | [`fixtures`] | broker files, odd file sources, an environment from a seed, comparison of folders |
@@ -32,6 +33,7 @@ mod check;
 pub mod fake_s3;
 pub mod faulty;
 pub mod fixtures;
+pub mod history;
 pub mod hostile;
 pub mod invariants;
 mod on;

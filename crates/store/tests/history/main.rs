@@ -3,12 +3,11 @@
 //! Each process is a client of its own: it runs verbs of the engine on a directory bucket and writes down, with the machine's
 //! monotonic clock, when every read and write of a status began and ended. Some are killed in the middle. Every write of a status
 //! is conditional, so revisions give the order of all that landed, and the history is linearizable exactly if each write can be given
-//! a moment, in that order, so that every reader saw the status of a moment within its read (`check`).
+//! a moment, in that order, so that every reader saw the status of a moment within its read (`milepost_testkit::history`).
 //!
 //! This program runs itself again: the test `child` does nothing unless the parent says so by an environment variable.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "tests and their helpers")]
 
-mod check;
 mod child;
 #[path = "../common/mod.rs"]
 mod common;
@@ -18,8 +17,8 @@ use std::time::Duration;
 
 use milepost_store::env::SeededRandom;
 use milepost_testkit::fixtures::long;
+use milepost_testkit::history::History;
 
-use check::History;
 use child::Part;
 
 #[test]
@@ -82,7 +81,7 @@ fn rounds(count: u64, clients: u64, kills: u64) {
             assert!(client.wait(), "seed {seed}: a client failed, see above");
         }
         let texts = std::fs::read_dir(&logs).unwrap().map(|log| std::fs::read_to_string(log.unwrap().path()).unwrap());
-        let history = History::read(texts);
+        let history = History::read(texts).unwrap();
         if let Err(why) = history.is_linearizable() {
             panic!("MILEPOST_TEST_SEED={seed}: {why}\n{}", history.shown());
         }

@@ -27,11 +27,16 @@ struct Register {
     faults: Vec<String>,
 }
 
+/// The calls of all clients, by status.
 #[derive(Debug, Default)]
-pub(crate) struct History {
+pub struct History {
     registers: BTreeMap<String, Register>,
     lines: Vec<(u64, String)>,
     counted: [u64; 4],
+}
+
+fn number(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|error| format!("{text}: {error}"))
 }
 
 impl Register {
@@ -48,9 +53,12 @@ impl Register {
 }
 
 impl History {
-    /// Reads the logs of all processes. A kill may leave the beginning of a last line, where a page of the file ends within it: that is
+    /// Reads the logs of all clients. A kill may leave the beginning of a last line, where a page of the file ends within it: that is
     /// as if nothing of it had been written.
-    pub(crate) fn read(logs: impl Iterator<Item = String>) -> Self {
+    ///
+    /// # Errors
+    /// Names a line that [`super::Log`] does not write.
+    pub fn read(logs: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut history = Self::default();
         let mut begun: BTreeMap<String, (u64, Vec<String>)> = BTreeMap::new();
         let mut ended = Vec::new();
@@ -59,7 +67,8 @@ impl History {
         };
         for line in logs.flat_map(whole) {
             let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-            let time = words[2].parse().unwrap();
+            let odd = || format!("no line of a log: {line}");
+            let time = words.get(2).and_then(|time| time.parse().ok()).ok_or_else(odd)?;
             history.lines.push((time, line.clone()));
             match words[0].as_str() {
                 "BEGIN" => drop(begun.insert(words[1].clone(), (time, words[3..].to_vec()))),
@@ -67,10 +76,12 @@ impl History {
             }
         }
         for (call, end, words) in ended {
-            let (begin, _) = begun.remove(&call).unwrap_or_else(|| panic!("{call} ends and never began"));
+            let (begin, _) = begun.remove(&call).ok_or_else(|| format!("{call} ends and never began"))?;
             let span = (begin, end);
-            let [kind, id, revision, name] = &words[..] else { panic!("{words:?}") };
-            let revision = revision.parse().unwrap();
+            let [kind, id, revision, name] = &words[..] else {
+                return Err(format!("no end of a call: {words:?}"));
+            };
+            let revision = number(revision)?;
             let register = history.registers.entry(id.clone()).or_default();
             match kind.as_str() {
                 "W" => {
@@ -96,7 +107,7 @@ impl History {
             {
                 history.counted[3] += 1;
                 let register = history.registers.entry(id.clone()).or_default();
-                register.open.push((revision.parse().unwrap(), name.clone(), begin));
+                register.open.push((number(revision)?, name.clone(), begin));
             }
         }
         for register in history.registers.values_mut() {
@@ -112,11 +123,14 @@ impl History {
             register.landed.entry(0).or_default().name = "-".to_owned();
         }
         history.lines.sort();
-        history
+        Ok(history)
     }
 
     /// Does all of it fit one order?
-    pub(crate) fn is_linearizable(&self) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// Says what does not fit.
+    pub fn is_linearizable(&self) -> Result<(), String> {
         for (id, register) in &self.registers {
             if let Some(fault) = register.faults.first() {
                 return Err(format!("{id}: {fault}"));
@@ -156,23 +170,29 @@ impl History {
         Ok(())
     }
 
-    pub(crate) fn count(&mut self, other: &Self) {
+    /// Adds the counts of another.
+    pub fn count(&mut self, other: &Self) {
         for (sum, more) in self.counted.iter_mut().zip(other.counted) {
             *sum += more;
         }
     }
 
-    pub(crate) fn writes(&self) -> u64 {
+    /// Writes that landed and were answered.
+    #[must_use]
+    pub fn writes(&self) -> u64 {
         self.counted[0]
     }
 
-    pub(crate) fn counts(&self) -> String {
+    /// The counts, for people.
+    #[must_use]
+    pub fn counts(&self) -> String {
         let [writes, reads, refused, open] = self.counted;
         format!("{writes} writes of a status, {reads} reads, {refused} writes refused, {open} without an answer")
     }
 
     /// The lines of the logs by time.
-    pub(crate) fn shown(&self) -> String {
+    #[must_use]
+    pub fn shown(&self) -> String {
         self.lines.iter().fold(String::new(), |text, (_, line)| text + line + "\n")
     }
 }
@@ -192,14 +212,14 @@ mod tests {
                 log += &format!("END 1.{number} {end} {kind} 1/1/1 {revision} {name}\n");
             }
         }
-        History::read([log].into_iter()).is_linearizable()
+        History::read([log].into_iter()).unwrap().is_linearizable()
     }
 
     #[test]
     fn a_line_that_a_kill_cut_short_counts_as_none() {
         for cut in ["BEGIN 1.1", "BEGIN 1.1 30 W 1/1", "END 1.0 20 W 1/1/1 1"] {
             let log = format!("BEGIN 1.0 10 W 1/1/1 1 a\nBEGIN 2.0 10 R 1/1/1\nEND 2.0 20 R 1/1/1 1 a\n{cut}");
-            let history = History::read([log].into_iter());
+            let history = History::read([log].into_iter()).unwrap();
             assert_eq!(history.is_linearizable(), Ok(()), "{cut}");
             assert_eq!(history.counted, [0, 1, 0, 1], "{cut}");
         }
