@@ -51,7 +51,7 @@ impl Bench {
         };
         let child = command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         std::thread::sleep(takes.mul_f64((self.random.next() % 1000) as f64 / 1000.0));
-        let (signal, number) = if self.random.next() % 2 == 0 { (Signal::INT, 2) } else { (Signal::TERM, 15) };
+        let (signal, number) = if self.random.next().is_multiple_of(2) { (Signal::INT, 2) } else { (Signal::TERM, 15) };
         // Not reaped yet, so the number is still this child's, whether it lives or not.
         let _ = kill_process(Pid::from_child(&child), signal);
         let output = child.wait_with_output().unwrap();
@@ -63,7 +63,11 @@ impl Bench {
         assert!(by_signal || output.status.success(), "{told}");
         let again = command();
         let count = self.counts.entry(args[0].to_owned()).or_default();
-        if by_signal { count.0 += 1 } else { count.1 += 1 }
+        if by_signal {
+            count.0 += 1
+        } else {
+            count.1 += 1
+        }
         expect(0, again);
     }
 

@@ -10,7 +10,7 @@ use milepost_core::{
 
 use crate::api::{BackupStatus, BackupStore, ListEntry, ListQuery};
 use crate::context::OpContext;
-use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// One checkpoint: what its copies say, and what follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -171,15 +171,15 @@ pub async fn latest(store: &dyn BackupStore, cx: &OpContext) -> Result<Latest> {
         }
     }
     let message = "no checkpoint is complete for the whole cluster";
-    let error = match passed_over.first() {
+    // Whoever asks has a verb of their own: a restore of `latest` is no listing that failed.
+    Err(match passed_over.first() {
         None => Error::new(ErrorKind::NotFound, format!("{message}: there are no backups")),
         Some(PassedOver { checkpoint, state, why }) => {
             let why = why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
             Error::new(ErrorKind::NotFound, format!("{message}; the newest, {checkpoint}, is {state}{why}"))
         }
         .with_hint("`milepost cluster` shows every checkpoint; one can be given by its id"),
-    };
-    Err(error.during(Operation::List))
+    })
 }
 
 /// What looks wrong between two checkpoints: a later one is at a lower position of the log. Somebody restored an old state,
