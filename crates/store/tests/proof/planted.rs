@@ -16,7 +16,7 @@ use milepost_testkit::invariants::{Broken, Invariant, Witness, at_rest, contents
 use crate::common::{ID, PART, backup, file, resume, settings, tiny};
 use crate::flawed::{Flaw, Flawed};
 use crate::verbs::{hold, release};
-use crate::world::LIMIT;
+use crate::world::{LIMIT, whole_cluster};
 
 type Bucket = FaultyBucket<Flawed>;
 
@@ -32,13 +32,13 @@ struct Planted {
 /// The same names as the first attempt would save, with other bytes.
 fn others(id: BackupId) -> Backup {
     let entry = |name, len: u64| file(name, MemorySource::new(vec![7; usize::try_from(len).unwrap()]));
-    backup(id, vec![entry("a.sst", 100)], vec![entry("1.log", 2 * PART + 7)])
+    whole_cluster(backup(id, vec![entry("a.sst", 100)], vec![entry("1.log", 2 * PART + 7)]))
 }
 
 /// The same snapshot, and another log that is no multipart upload.
 fn shorter(id: BackupId) -> Backup {
     let entry = |name, bytes| file(name, MemorySource::new(bytes));
-    backup(id, vec![entry("a.sst", seeded_bytes(1, 100))], vec![entry("1.log", vec![9; 50].into())])
+    whole_cluster(backup(id, vec![entry("a.sst", seeded_bytes(1, 100))], vec![entry("1.log", vec![9; 50].into())]))
 }
 
 impl Planted {
@@ -129,7 +129,9 @@ impl Planted {
             tokio::time::sleep(Duration::from_secs(60)).await;
             commits.open();
         };
-        let (one, two, ()) = tokio::join!(one, two, order);
+        // A story that never comes to one of its gates is a failure, no test that hangs.
+        let story = async { tokio::join!(one, two, order) };
+        let (one, two, ()) = ends(2 * LIMIT, "the story of a late completion", story).await?;
         one.and(two)?;
         assert!(
             self.flaw != Flaw::None || self.watched.code(ID) == Some(StatusCode::Completed),
