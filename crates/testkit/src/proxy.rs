@@ -14,7 +14,8 @@
 //! let mut client = std::net::TcpStream::connect(proxy.address())?;
 //! client.write_all(b"hello")?;
 //! let mut received = [0; 5];
-//! server.accept()?.0.read_exact(&mut received)?;
+//! let (mut served, _) = server.accept()?;
+//! served.read_exact(&mut received)?;
 //! assert_eq!(&received, b"hello");
 //!
 //! proxy.set(Network::Reset);
