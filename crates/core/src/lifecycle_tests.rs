@@ -188,6 +188,11 @@ fn created_documents_are_of_revision_one() {
     let claimed = InProgress::claim(cluster(), ID, claim("a", 7), at(10));
     assert_eq!(claimed.document().done, Some(Counts::default()));
     assert_eq!(claimed.document().planned, Some(counts(5)));
+    assert_eq!(claimed.document().owner, Some(claim("a", 7).owner));
+    let from = CopiedFrom::new("s3://vault", completed().document()).unwrap();
+    let copy = Claim { copied_from: Some(from.clone()), ..claim("a", 7) };
+    let copied = InProgress::claim(cluster(), ID, copy, at(10));
+    assert_eq!(copied.document().copied_from, Some(from));
     let deleted = Deleting::leftovers(cluster(), ID, attempt("d"), at(10)).finish(at(11)).into_document();
     assert_eq!((deleted.status_code, deleted.revision), (StatusCode::Deleted, 2));
     fit(&deleted);

@@ -311,3 +311,13 @@ fn a_copy_says_what_its_status_says() {
     assert_eq!((facts.number_of_partitions, facts.term, facts.checkpoint_position), (Some(3), Some(4), Some(5)));
     assert_eq!(what_is_wrong(&copy).as_deref(), Some("disk full"));
 }
+
+#[test]
+fn a_copy_of_partition_zero_says_where_the_cluster_begins() {
+    let first = |partitions: &[u32]| {
+        let rules = ViewRules::for_copies(partitions.iter().map(|partition| BackupId::new(*partition, 7, 1)));
+        assert!(!rules.allow_incomplete);
+        rules.first_partition.0
+    };
+    assert_eq!((first(&[]), first(&[1, 2]), first(&[2, 0, 1])), (1, 1, 0));
+}
