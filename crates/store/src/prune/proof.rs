@@ -1,6 +1,6 @@
 //! The survivor: a complete checkpoint that stays, of which a whole copy of each partition was seen.
 
-use futures::FutureExt;
+use futures::FutureExt as _;
 use futures::stream::{self, StreamExt as _};
 use milepost_core::retention::PlannedCheckpoint;
 use milepost_core::{AttemptId, BackupId, CheckpointId, VerifyLevel};

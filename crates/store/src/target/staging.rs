@@ -63,7 +63,8 @@ impl Staging {
     /// # Errors
     /// As [`super::inspect`]; TargetNotEmpty also for a target that carries a marker, and for sets that were renamed in by a
     /// restore of another binding. Conflict: another process restores into this target. Refused: a name is too long
-    /// for the file system, or nothing is staged yet and there is no room; then nothing was made. Target: it cannot be written. What was staged before stays.
+    /// for the file system, or nothing is staged yet and there is no room; then nothing was made. Target: it cannot be
+    /// written. What was staged before stays.
     pub(crate) fn open(path: &Path, binding: &Binding, plan: Plan) -> Result<Self> {
         let place = Place::locate(path)?;
         space::of_a_fresh_one(&place, &plan)?;
