@@ -121,10 +121,20 @@ impl Tmpfs {
         Some(Self(dir))
     }
 
+    /// Tries again where a file is still open for writing: by a program that another test is starting, which has a copy of every
+    /// handle from its fork to its exec.
     pub(crate) fn remount(&self, options: &str) {
-        let done =
-            std::process::Command::new("mount").args(["-o", &format!("remount,{options}")]).arg(self.0.path()).status();
-        assert!(done.unwrap().success());
+        let mount = || {
+            let options = format!("remount,{options}");
+            std::process::Command::new("mount").args(["-o", &options]).arg(self.0.path()).output().unwrap()
+        };
+        for _ in 0..100 {
+            if mount().status.success() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        panic!("cannot remount: {:?}", mount());
     }
 }
 

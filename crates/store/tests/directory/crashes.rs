@@ -1,7 +1,8 @@
 //! What a crash leaves, and disks that are full or read-only.
 
 use std::os::unix::fs::FileExt as _;
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use milepost_core::Crc64Nvme;
@@ -10,7 +11,7 @@ use milepost_store::{Bucket as _, BucketErrorKind as K};
 
 use crate::common::*;
 
-fn age(path: &std::path::Path, by: Duration) {
+fn age(path: &Path, by: Duration) {
     let file = std::fs::File::open(path).unwrap();
     file.set_modified(file.metadata().unwrap().modified().unwrap() - by).unwrap();
 }
@@ -136,6 +137,7 @@ async fn a_full_disk_is_no_space_and_leaves_nothing_behind() {
     }
     assert!(temp_files(root).is_empty());
     assert_eq!(bucket.head(&key("a/status.json")).await.unwrap().etag, etag);
+    wait_for_room(root, 512 * 1024).await;
     let id = bucket.create_upload(&key("m"), 4 << 20).await.unwrap();
     let error = bucket.upload_part(&key("m"), &id, 1, large.clone().into(), Crc64Nvme::of(&large)).await.unwrap_err();
     assert_eq!(error.kind, K::NoSpace);
@@ -143,7 +145,22 @@ async fn a_full_disk_is_no_space_and_leaves_nothing_behind() {
     assert!(bucket.free_space().await.unwrap().unwrap() < 1 << 20);
     // What was given up makes room again.
     bucket.abort_upload(&key("m"), &id).await.unwrap();
+    wait_for_room(root, 768 * 1024).await;
     create(&bucket, "fits", vec![1u8; 512 * 1024]).await;
+}
+
+/// A file's room is free when the last copy of its handle is closed, and a program that another test is starting has a copy of
+/// every handle from its fork to its exec: for that long the disk is still full of what is already gone.
+async fn wait_for_room(root: &Path, bytes: u64) {
+    let free = || {
+        let stat = rustix::fs::statvfs(root).unwrap();
+        stat.f_bavail * stat.f_frsize
+    };
+    let begun = Instant::now();
+    while free() < bytes {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{} of {bytes} bytes are free again", free());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 #[tokio::test]
