@@ -58,6 +58,7 @@ pub(crate) struct Asked<'a> {
 /// What came back, in the store's own terms.
 #[derive(Debug, Default)]
 pub(crate) struct Reply {
+    /// 0: one key of a batch has none of its own.
     pub status: u16,
     pub code: String,
     pub words: String,
@@ -109,7 +110,7 @@ where
 
 /// Maps an error that a reply reports of one key of a batch.
 pub(crate) fn map_entry(asked: Asked<'_>, code: &str, words: &str) -> BucketError {
-    judge(asked, &Reply { status: 0, code: code.to_owned(), words: shown(words), ..Reply::default() })
+    judge(asked, &Reply { code: code.to_owned(), words: shown(words), ..Reply::default() })
 }
 
 /// A reply that lacks what it must have, or contradicts itself.
@@ -147,7 +148,6 @@ pub(crate) fn judge(asked: Asked<'_>, reply: &Reply) -> BucketError {
     if !reply.code.is_empty() {
         notes.push(shown(&reply.code));
     }
-    // One key of a batch has no status of its own.
     if reply.status != 0 {
         notes.push(reply.status.to_string());
     }
@@ -161,7 +161,7 @@ pub(crate) fn judge(asked: Asked<'_>, reply: &Reply) -> BucketError {
     let mut error = BucketError::new(kind, asked.says(&message));
     error.retry_after = reply.retry_after;
     error.hint = hint.map(str::to_owned);
-    if kind == Kind::Invalid && hint == Some(WRONG_REGION) {
+    if hint == Some(WRONG_REGION) {
         // Servers of one region name none, or an empty one.
         if let Some(region) = reply.region.as_deref().filter(|region| !region.is_empty()) {
             error.hint = Some(format!("the bucket is in region {}: set region to that", shown(region)));

@@ -152,6 +152,184 @@ fn the_right_region_is_named() {
     assert!(told.hint.unwrap().contains("set sse = \"customer\""));
 }
 
+/// With a status that says nothing, it is the code alone that tells.
+#[test]
+fn every_code_has_its_kind_and_its_advice() {
+    const LENGTH: &str = "the body's length";
+    const KEY: &str = "does not take such a key";
+    for (kind, hint, codes) in [
+        (Kind::NotFound, "", "NoSuchKey NoSuchVersion"),
+        (Kind::Invalid, ABSENT_BUCKET, "NoSuchBucket"),
+        (Kind::NoSuchUpload, "", "NoSuchUpload"),
+        (Kind::Precondition, "", "PreconditionFailed"),
+        (Kind::Unavailable, "", "ConditionalRequestConflict OperationAborted"),
+        (
+            Kind::BadDigest,
+            "",
+            "InvalidPart BadDigest XAmzContentChecksumMismatch XAmzContentSHA256Mismatch InvalidDigest",
+        ),
+        (Kind::Throttled, "", "SlowDown SlowDownRead SlowDownWrite ServiceUnavailable Throttling ThrottlingException"),
+        (Kind::Throttled, "", "TooManyRequests TooManyRequestsException RequestLimitExceeded RequestThrottled"),
+        (Kind::Throttled, "", "BandwidthLimitExceeded KMS.ThrottlingException"),
+        (
+            Kind::Unavailable,
+            "",
+            "InternalError InternalFailure XMinioServerNotInitialized IncompleteBody RequestTimeout",
+        ),
+        (Kind::Unavailable, "", "KMS.KMSInternalException"),
+        (Kind::Denied, "sse_kms_key_id", "KMS.DisabledException kms:KeyNotFound"),
+        (Kind::Denied, CLOCK, "RequestTimeTooSkewed"),
+        (Kind::Denied, "have expired", "ExpiredToken TokenRefreshRequired RequestExpired"),
+        (Kind::Denied, "access_key_id", "InvalidAccessKeyId"),
+        (Kind::Denied, "secret_access_key is wrong", "SignatureDoesNotMatch"),
+        (Kind::Denied, "session_token is wrong", "InvalidToken"),
+        (Kind::Denied, LACKS, "AccessDenied AllAccessDisabled Forbidden Unauthorized UnauthorizedAccess"),
+        (Kind::Denied, "the account", "AccountProblem NotSignedUp InvalidSecurity InvalidPayer"),
+        (Kind::Invalid, WRONG_REGION, "PermanentRedirect TemporaryRedirect Redirect AuthorizationHeaderMalformed"),
+        (Kind::Invalid, WRONG_REGION, "IllegalLocationConstraintException IncorrectEndpoint"),
+        (
+            Kind::NoSpace,
+            "make room",
+            "XMinioStorageFull QuotaExceeded XMinioAdminBucketQuotaExceeded InsufficientStorage",
+        ),
+        (Kind::Unsupported, LENGTH, "EntityTooLarge EntityTooSmall MaxMessageLengthExceeded"),
+        (Kind::Unsupported, KEY, "KeyTooLongError InvalidObjectName XMinioInvalidObjectName XMinioParentIsObject"),
+        (Kind::Unsupported, KEY, "XMinioObjectExistsAsDirectory"),
+        (Kind::Unsupported, "archive", "InvalidObjectState"),
+        (Kind::Unsupported, "wire_checksum", "NotImplemented MethodNotAllowed"),
+    ] {
+        for code in codes.split(' ') {
+            let error = judge(asked(false, READ, false), &reply(418, code));
+            assert_eq!(error.kind, kind, "{code}");
+            match error.hint {
+                None => assert_eq!(hint, "", "{code}"),
+                Some(told) => assert!(!hint.is_empty() && told.contains(hint), "{code}: {told}"),
+            }
+        }
+    }
+    let unknown = judge(asked(false, READ, false), &reply(418, "NotFound"));
+    assert_eq!((unknown.kind, unknown.hint), (Kind::Invalid, None), "the status decides");
+}
+
+#[test]
+fn every_kind_is_said_in_words_of_its_own() {
+    for (status, code, condition, words) in [
+        (404, "NoSuchKey", READ, "no such key"),
+        (412, "", Condition::Create, "something is there already"),
+        (412, "", Condition::Replace, "the content is not the one expected"),
+        (404, "NoSuchUpload", READ, "no such multipart upload"),
+        (400, "BadDigest", READ, "what arrived is not what the checksum says"),
+        (503, "", READ, "the store asks to slow down"),
+        (500, "", READ, "the store failed"),
+        (408, "", READ, "the store gave up waiting"),
+        (403, "", READ, "the store denies it"),
+        (507, "", READ, "the store has no room left"),
+        (501, "", READ, "the store cannot do it"),
+        (418, "", READ, "the store refused the request"),
+    ] {
+        let error = judge(asked(true, condition, false), &reply(status, code));
+        assert!(error.message.contains(&format!("status.json: {words} (")), "{error:?}");
+    }
+}
+
+/// By a status without a code, too.
+#[test]
+fn a_status_has_its_advice() {
+    for (what, status, hint) in [
+        ("put", 301, WRONG_REGION),
+        ("head", 400, "a HEAD is not told which"),
+        ("put", 401, LACKS),
+        ("put", 404, NOT_S3),
+        ("put", 405, "an S3 server's?"),
+        ("put", 501, "an S3 server's?"),
+        ("put", 413, "part_size"),
+        ("put", 507, "make room"),
+    ] {
+        let error = judge(Asked { what, ..asked(false, READ, false) }, &reply(status, ""));
+        let told = error.hint.clone().unwrap_or_default();
+        assert!(told.contains(hint), "{status}: {error:?}");
+    }
+    for (what, key, kind) in [
+        ("get", "k", Kind::NotFound),
+        ("head", "k", Kind::NotFound),
+        ("delete", "k", Kind::NotFound),
+        ("delete", "", Kind::Invalid),
+        ("put", "k", Kind::Invalid),
+    ] {
+        let error = judge(Asked { what, key, ..asked(true, READ, false) }, &reply(404, ""));
+        assert_eq!(error.kind, kind, "{what} {key:?}");
+    }
+    assert_eq!(judge(asked(false, READ, false), &reply(400, "")).hint, None);
+}
+
+#[test]
+fn every_request_names_the_permission_that_it_needs() {
+    for (what, action) in [
+        ("put", "s3:PutObject;"),
+        ("begin upload of", "s3:PutObject;"),
+        ("send part of", "s3:PutObject;"),
+        ("complete upload of", "s3:PutObject;"),
+        ("delete", "s3:DeleteObject;"),
+        ("list", "s3:ListBucket;"),
+        ("list uploads of", "s3:ListBucketMultipartUploads;"),
+        ("list parts of", "s3:ListMultipartUploadParts;"),
+        ("abort upload of", "s3:AbortMultipartUpload;"),
+        ("get", "s3:GetObject, or s3:ListBucket,"),
+    ] {
+        let denied = judge(Asked { what, ..asked(false, READ, false) }, &reply(403, "AccessDenied"));
+        assert!(denied.hint.as_ref().unwrap().contains(&format!("a permission: {action}")), "{denied:?}");
+    }
+}
+
+/// A hint belongs to its reason: the same word in another reply gives none.
+#[test]
+fn a_hint_is_given_for_its_own_reason_alone() {
+    let absent = Reply { region: Some("eu-west-1".into()), ..reply(404, "NoSuchBucket") };
+    assert_eq!(judge(asked(false, READ, false), &absent).hint.as_deref(), Some(ABSENT_BUCKET));
+    let words = || "The object was stored using a form of Server Side Encryption.".to_owned();
+    let hint = |reply| judge(asked(false, READ, false), &reply).hint;
+    assert_eq!(hint(Reply { words: words(), ..reply(400, "InvalidRequest") }).as_deref(), Some(WANTS_KEY));
+    assert_eq!(hint(reply(400, "InvalidRequest")), None);
+    assert_eq!(hint(Reply { words: words(), ..reply(400, "InvalidArgument") }), None);
+}
+
+#[test]
+fn a_key_of_a_batch_is_judged_by_its_code_alone() {
+    let entry = |code| map_entry(Asked { what: "delete", ..asked(true, READ, false) }, code, "in\nshort");
+    let denied = entry("AccessDenied");
+    assert_eq!((denied.kind, denied.maybe_applied), (Kind::Denied, false));
+    assert_eq!(denied.message, "delete s3://backups/1/100/2/status.json: the store denies it (AccessDenied): in short");
+    let failed = entry("InternalError");
+    assert_eq!((failed.kind, failed.maybe_applied), (Kind::Unavailable, true));
+}
+
+/// What the SDK says when there is no reply to judge.
+#[test]
+fn failures_without_a_reply_have_their_kinds() {
+    type Sdk = SdkError<aws_sdk_s3::operation::put_object::PutObjectError>;
+    let mapped = |error: Sdk| map(asked(true, READ, false), &error);
+    let late = mapped(SdkError::timeout_error("operation timeout occurred after 90s"));
+    assert_eq!((late.kind, late.maybe_applied), (Kind::Timeout, true));
+    assert!(late.message.contains("no answer in time from http://127.0.0.1:9: "), "{late:?}");
+    let unmade = mapped(SdkError::construction_failure("the key cannot be a header"));
+    assert_eq!((unmade.kind, unmade.maybe_applied), (Kind::Invalid, false));
+    assert!(unmade.message.contains("the request could not be made: "), "{unmade:?}");
+    let without = mapped(SdkError::construction_failure("no providers in chain provided credentials"));
+    assert_eq!((without.kind, without.maybe_applied), (Kind::Denied, false));
+    let raw = |status: u16| {
+        aws_sdk_s3::config::http::HttpResponse::new(
+            status.try_into().unwrap(),
+            aws_sdk_s3::primitives::SdkBody::empty(),
+        )
+    };
+    for (status, hint) in [(400, Some(WANTS_TLS)), (200, None), (502, None)] {
+        let error = mapped(SdkError::response_error("invalid HTTP version parsed", raw(status)));
+        assert_eq!((error.kind, error.maybe_applied), (Kind::Unavailable, true), "{status}");
+        assert_eq!(error.hint.as_deref(), hint, "{status}");
+        assert!(error.message.contains(&format!("the reply ({status}) could not be read: ")), "{error:?}");
+    }
+}
+
 #[test]
 fn messages_name_the_object_and_the_request() {
     let told =
@@ -173,6 +351,38 @@ fn a_strangers_words_are_cut_and_on_one_line() {
     let long = "é".repeat(1000);
     assert!(shown(&long).len() <= MAX_WORDS);
     assert_eq!(shown("a\nb\u{1b}[31m"), "a b [31m");
+}
+
+#[test]
+fn the_words_decide_what_a_broken_connection_means() {
+    let connect = |words: &str| unsent(asked(true, READ, false), &format!("client error (Connect): {words}"));
+    for (words, kind, hint) in [
+        ("wrong version number", Kind::Invalid, "does not speak TLS"),
+        ("TLS handshake failed", Kind::Unavailable, "could not be agreed upon"),
+        ("failed to lookup address", Kind::Unavailable, "path_style"),
+        ("dns error: nobody", Kind::Unavailable, "path_style"),
+    ] {
+        let error = connect(words);
+        assert_eq!(error.kind, kind, "{words}");
+        assert!(error.hint.as_ref().unwrap().contains(hint), "{error:?}");
+    }
+    // Any one of its marks tells that there was no connection.
+    for mark in ["dns error", "tcp connect error", "connect timeout", "TLS handshake failed"] {
+        for writes in [true, false] {
+            assert!(!unsent(asked(writes, READ, false), mark).maybe_applied, "{mark}");
+            assert!(!late(asked(writes, READ, false), mark).maybe_applied, "{mark}");
+        }
+        assert!(late(asked(true, READ, false), mark).kind == Kind::Timeout);
+    }
+    assert!(!late(asked(false, READ, false), "operation timeout").maybe_applied);
+    let broken = |words| unsent(asked(true, READ, false), words);
+    assert_eq!(broken("read timeout").kind, Kind::Timeout);
+    assert!(broken("reset by peer").message.contains("the connection to http://127.0.0.1:9 broke: reset by peer"));
+    let slow = late(asked(true, READ, false), "loading identity timed out");
+    assert_eq!((slow.kind, slow.maybe_applied), (Kind::Unavailable, false));
+    for words in ["identity resolver gave up: timeout", "the credential provider timed out"] {
+        assert_eq!(unsent(asked(true, READ, false), words).kind, Kind::Unavailable, "{words}");
+    }
 }
 
 #[test]
