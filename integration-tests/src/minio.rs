@@ -9,12 +9,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use milepost_s3::S3Settings;
 use testcontainers::core::{IntoContainerPort as _, WaitFor};
 use testcontainers::runners::AsyncRunner as _;
 use testcontainers::{ContainerAsync, GenericImage, ImageExt as _};
 use tokio::runtime::Runtime;
+
+/// How long anything may take here.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What runs it.
 enum Runner {
@@ -128,6 +132,7 @@ impl Minio {
             .region(Region::from_static("us-east-1"))
             .credentials_provider(Credentials::new(&id, &secret, None, None, "test"))
             .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .timeout_config(TimeoutConfig::builder().operation_timeout(PATIENCE).build())
             .build();
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let bucket = format!("it-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -140,9 +145,11 @@ impl Minio {
 
     #[allow(clippy::disallowed_methods, reason = "a real server takes real time")]
     fn wait<F: Future<Output = bool>>(&self, ready: impl Fn(Client) -> F) {
-        let end = Instant::now() + Duration::from_secs(60);
-        while !self.block(ready(self.client.clone())) {
-            assert!(Instant::now() < end, "no MinIO at {} after a minute", self.endpoint);
+        let end = Instant::now() + PATIENCE;
+        // The engine's proxy takes connections before the server does, and may leave one of them unanswered for ever.
+        let answers = || tokio::time::timeout(Duration::from_secs(3), ready(self.client.clone()));
+        while !self.block(async { answers().await.unwrap_or(false) }) {
+            assert!(Instant::now() < end, "no MinIO at {} after {PATIENCE:?}", self.endpoint);
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -237,7 +244,9 @@ impl Minio {
 }
 
 fn docker(args: &[&str]) {
-    let output = Command::new("docker").args(args).stdin(Stdio::null()).output().unwrap();
+    let limit = PATIENCE.as_secs().to_string();
+    let mut command = Command::new("timeout");
+    let output = command.args([&limit, "docker"]).args(args).stdin(Stdio::null()).output().unwrap();
     assert!(output.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
@@ -246,7 +255,7 @@ impl Drop for Minio {
         match &mut self.runner {
             Runner::Container(container) => {
                 if let Some(container) = container.take() {
-                    let _ = self.runtime.block_on(container.rm());
+                    let _ = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, container.rm()).await });
                 }
             }
             Runner::Process { child, .. } => {

@@ -10,8 +10,8 @@ use crate::workload::files;
 use crate::{Context as _, Result};
 
 const MIB: u64 = 1024 * 1024;
-const SETTINGS: [&str; 9] =
-    ["digest", "part", "threshold", "concurrency", "budget", "rate", "threads", "checkpoint", "wire"];
+const SETTINGS: [&str; 10] =
+    ["digest", "part", "threshold", "concurrency", "budget", "rate", "threads", "checkpoint", "wire", "runtime"];
 
 /// One backup; other checkpoints are other backups.
 fn id(spec: &Spec) -> Result<BackupId> {
@@ -20,12 +20,22 @@ fn id(spec: &Spec) -> Result<BackupId> {
 
 pub(super) fn run(spec: &Spec) -> Result<Moved> {
     spec.known(&SETTINGS)?;
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let place = spec.settings.get("runtime").map_or("main", String::as_str);
+    let mut runtime = match place {
+        "main" | "worker" => tokio::runtime::Builder::new_multi_thread(),
+        "single" => tokio::runtime::Builder::new_current_thread(),
+        other => return Err(format!("runtime={other}: main, worker or single").into()),
+    };
     if let Some(threads) = spec.settings.get("threads") {
         runtime.worker_threads(threads.parse().context("threads")?);
     }
     let runtime = runtime.enable_all().build()?;
-    let moved = runtime.block_on(work(spec));
+    let moved = if place == "worker" {
+        let spec = spec.clone();
+        runtime.block_on(async move { tokio::spawn(async move { work(&spec).await }).await? })
+    } else {
+        runtime.block_on(work(spec))
+    };
     runtime.shutdown_background();
     moved
 }

@@ -31,6 +31,8 @@ pub(crate) struct Config {
     pub(crate) above_url: Vec<&'static str>,
     /// The digest of files.
     pub(crate) digest: Option<DigestAlgorithm>,
+    /// Threads that make requests, 1 to [`MAX_REQUEST_THREADS`].
+    pub(crate) request_threads: usize,
     /// Every setting with its origin, for people.
     pub(crate) shown: Vec<Shown>,
 }
@@ -43,6 +45,7 @@ impl Default for Config {
             s3: S3Settings::default(),
             above_url: Vec::new(),
             digest: Some(DigestAlgorithm::Blake3),
+            request_threads: 1,
             shown: Vec::new(),
         }
     }
@@ -68,6 +71,9 @@ impl Config {
         Ok(parsed)
     }
 }
+
+/// More threads than this serve no network that there is.
+const MAX_REQUEST_THREADS: usize = 64;
 
 /// Where a value was given, the highest rank first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,6 +117,7 @@ const SETTINGS: &[(&str, Apply)] = &[
     ("journal_every_files", |c, text| set(&mut c.settings.journal_every_files, parse_number(text))),
     ("journal_every", |c, text| set(&mut c.settings.journal_every, parse_duration(text))),
     ("digest", |c, text| set(&mut c.digest, parse_digest(text))),
+    ("request_threads", |c, text| set(&mut c.request_threads, parse_request_threads(text))),
 ];
 
 /// All settings.
@@ -130,6 +137,12 @@ fn shown(error: impl fmt::Display) -> String {
 fn parse_number<T: std::str::FromStr>(text: &str) -> std::result::Result<T, String> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     text.parse().ok().filter(|_| digits).ok_or_else(|| "must be a whole number".to_owned())
+}
+
+fn parse_request_threads(text: &str) -> std::result::Result<usize, String> {
+    let within = 1..=MAX_REQUEST_THREADS;
+    let threads = parse_number(text)?;
+    if within.contains(&threads) { Ok(threads) } else { Err(format!("must be from 1 to {MAX_REQUEST_THREADS}")) }
 }
 
 /// `none` records no digest besides CRC64NVME.

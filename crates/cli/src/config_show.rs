@@ -78,6 +78,7 @@ pub(crate) const DEFAULTS: &[(&str, &str)] = &[
     ("journal_every_files", "100"),
     ("journal_every", "5s"),
     ("digest", "blake3"),
+    ("request_threads", "1"),
     ("s3_connect_timeout", "5s"),
     ("s3_attempt_timeout", "1m"),
     ("s3_operation_timeout", "90s"),
@@ -95,7 +96,8 @@ mod tests {
 
     #[test]
     fn the_defaults_are_those_of_the_code() {
-        let dump = |config: &Config| format!("{:?}", (&config.settings, &config.s3, &config.digest));
+        let dump =
+            |config: &Config| format!("{:?}", (&config.settings, &config.s3, &config.digest, config.request_threads));
         let code = dump(&Config::default());
         for (name, apply) in settings() {
             let Some((_, text)) = DEFAULTS.iter().find(|(known, _)| known == name) else { continue };

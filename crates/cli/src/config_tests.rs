@@ -51,6 +51,7 @@ fn every_setting_can_be_given_everywhere() {
         journal_every_files = 10
         journal_every = "1s"
         digest = "sha256"
+        request_threads = 8
 
         [s3]
         endpoint = "http://localhost:9000"
@@ -94,6 +95,7 @@ fn every_setting_can_be_given_everywhere() {
     assert_eq!(settings.cluster_id.unwrap().as_str(), "c-1");
     assert_eq!(settings.journal_dir, Some("/var/lib/milepost".into()));
     assert_eq!(config.digest, Some(DigestAlgorithm::Sha256));
+    assert_eq!(config.request_threads, 8);
     let s3 = &config.s3;
     assert_eq!((s3.path_style, s3.content_md5, s3.payload_signing), (Some(true), true, true));
     assert_eq!((s3.sse, s3.wire_checksum), (milepost::Sse::Kms, milepost::WireChecksum::Crc32c));
@@ -146,6 +148,10 @@ fn a_bad_value_names_its_place() {
     assert!(message(layers).starts_with("--limit-rate: "));
     let layers = Layers { flags: layer(&[("concurrency", "0")]), ..Layers::default() };
     assert!(message(layers).contains("concurrency must be from 1 to 256"));
+    for threads in ["0", "65"] {
+        let layers = Layers { flags: layer(&[("request_threads", threads)]), ..Layers::default() };
+        assert_eq!(message(layers), "--request-threads: must be from 1 to 64");
+    }
     let layers = Layers { flags: layer(&[("file_priority", "idle")]), ..Layers::default() };
     assert!(message(layers).contains("a priority is normal or low, not `idle`"));
     let layers = Layers { flags: layer(&[("cluster_id", "a/b")]), ..Layers::default() };

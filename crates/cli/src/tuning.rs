@@ -12,6 +12,10 @@ pub(crate) struct Tuning {
     /// The most requests that move contents at the same time [default: 4]
     #[arg(long, global = true, value_name = "COUNT", hide_short_help = true, display_order = 910)]
     concurrency: Option<String>,
+    /// Threads that make requests; more than 1 for networks above 10 Gbit/s
+    /// [default: 1]
+    #[arg(long, global = true, value_name = "COUNT", hide_short_help = true, display_order = 910)]
+    request_threads: Option<String>,
     /// Threads that read, hash and write files [default: 2]
     #[arg(long, global = true, value_name = "COUNT", hide_short_help = true, display_order = 910)]
     file_threads: Option<String>,
@@ -65,6 +69,7 @@ impl Tuning {
         vec![
             ("rate_limit", self.limit_rate.clone()),
             ("concurrency", self.concurrency.clone()),
+            ("request_threads", self.request_threads.clone()),
             ("file_threads", self.file_threads.clone()),
             ("file_priority", self.file_priority.clone()),
             ("status_concurrency", self.status_concurrency.clone()),
