@@ -42,7 +42,13 @@ enum Command {
         port: u16,
     },
     /// How much of a hot file's pages a save evicts
-    Cache(neighbour::Options),
+    Cache {
+        #[command(flatten)]
+        options: neighbour::Options,
+        /// How often
+        #[arg(long, default_value_t = 3)]
+        rounds: u32,
+    },
     /// What a save does to a neighbour that writes and syncs; give the client a rate, as in milepost:rate=50
     Neighbour {
         #[command(flatten)]
@@ -124,7 +130,7 @@ fn done(command: Command) -> Result<()> {
             print!("{}", report::plot(&runs));
             Ok(())
         }
-        Command::Cache(options) => neighbour::cache(&options),
+        Command::Cache { options, rounds } => neighbour::cache(&options, rounds),
         Command::Neighbour { options, rounds } => neighbour::neighbour(&options, rounds),
         Command::Instructions { baseline, compiler, write } => gate::gate(&baseline, &compiler, write),
         Command::Send { what, endpoint, count } => gate::send(what, &endpoint, count),

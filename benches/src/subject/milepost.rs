@@ -10,8 +10,19 @@ use crate::workload::files;
 use crate::{Context as _, Result};
 
 const MIB: u64 = 1024 * 1024;
-const SETTINGS: [&str; 10] =
-    ["digest", "part", "threshold", "concurrency", "budget", "rate", "threads", "checkpoint", "wire", "runtime"];
+const SETTINGS: [&str; 11] = [
+    "digest",
+    "part",
+    "threshold",
+    "concurrency",
+    "budget",
+    "rate",
+    "threads",
+    "checkpoint",
+    "wire",
+    "runtime",
+    "priority",
+];
 
 /// One backup; other checkpoints are other backups.
 fn id(spec: &Spec) -> Result<BackupId> {
@@ -20,7 +31,8 @@ fn id(spec: &Spec) -> Result<BackupId> {
 
 pub(super) fn run(spec: &Spec) -> Result<Moved> {
     spec.known(&SETTINGS)?;
-    let place = spec.settings.get("runtime").map_or("main", String::as_str);
+    let place = spec.settings.get("runtime").map_or("single", String::as_str);
+    // As the command does it, on one thread; on worker threads, called from outside of them or from one of them.
     let mut runtime = match place {
         "main" | "worker" => tokio::runtime::Builder::new_multi_thread(),
         "single" => tokio::runtime::Builder::new_current_thread(),
@@ -47,6 +59,9 @@ fn open(spec: &Spec) -> Result<std::sync::Arc<dyn StoreAdmin>> {
     store.multipart_threshold = spec.setting("threshold", store.multipart_threshold / MIB)? * MIB;
     store.concurrency = spec.setting("concurrency", store.concurrency)?;
     store.memory_budget = spec.setting("budget", store.memory_budget / MIB)? * MIB;
+    if let Some(priority) = spec.settings.get("priority") {
+        store.file_priority = priority.parse()?;
+    }
     if let Some(rate) = spec.settings.get("rate") {
         store.rate_limit = std::num::NonZeroU64::new(rate.parse::<u64>().context("rate")? * MIB);
     }

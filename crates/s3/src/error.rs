@@ -222,7 +222,6 @@ fn by_code(asked: Asked<'_>, code: &str) -> Option<Verdict> {
         }
         "NoSuchKey" if asked.upload => (Kind::NoSuchUpload, None),
         "NoSuchKey" | "NoSuchVersion" => (Kind::NotFound, None),
-        "NotFound" => return None,
         "NoSuchBucket" => (Kind::Invalid, Some(ABSENT_BUCKET)),
         "NoSuchUpload" => (Kind::NoSuchUpload, None),
         "PreconditionFailed" => (Kind::Precondition, None),
