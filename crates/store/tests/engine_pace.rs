@@ -3,12 +3,15 @@
 
 mod common;
 
+use std::io;
 use std::num::NonZeroU64;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::*;
-use milepost_core::VerifyLevel;
+use milepost_core::{DigestAlgorithm, VerifyLevel};
 use milepost_store::bucket::BucketErrorKind;
+use milepost_store::source::{FileSource, ReadAt};
 use milepost_store::{BackupState, BackupStore as _, ErrorKind, SaveOptions};
 use milepost_testkit::faulty::{CallKind, Fault, Gate, On};
 use milepost_testkit::fixtures::{BlockedSource, seeded_bytes};
@@ -102,5 +105,72 @@ async fn a_store_that_throttles_is_followed_and_all_arrives() {
         let files: Vec<_> = (0..12).map(|n| seeded(&format!("{n}"), n, n * PART / 2 + n)).collect();
         save(&store, backup(ID, vec![], files.clone())).await.unwrap();
         whole(&store, &bucket, &backup(ID, vec![], files)).await;
+    }
+}
+
+/// A file that notes how much was read of it at once.
+#[derive(Clone)]
+struct Noted {
+    bytes: bytes::Bytes,
+    reads: Arc<Mutex<Vec<usize>>>,
+}
+
+impl FileSource for Noted {
+    fn open(&self) -> io::Result<Box<dyn ReadAt>> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+impl ReadAt for Noted {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.bytes.len() as u64)
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.reads.lock().unwrap().push(buf.len());
+        let rest = &self.bytes[usize::try_from(offset).unwrap().min(self.bytes.len())..];
+        let count = rest.len().min(buf.len());
+        buf[..count].copy_from_slice(&rest[..count]);
+        Ok(count)
+    }
+}
+
+/// Under a rate limit a disk is read in small pieces with pauses: files of one request, parts, and what a resume compares.
+#[tokio::test(start_paused = true)]
+async fn a_limit_spares_the_disk_too() {
+    for (limit, digest) in [
+        (None, DigestAlgorithm::Blake3),
+        (Some(4 << 20), DigestAlgorithm::Blake3),
+        (Some(4 << 20), DigestAlgorithm::Sha256),
+    ] {
+        let bucket = faulty();
+        let mut limited = settings();
+        (limited.part_size, limited.multipart_threshold, limited.memory_budget) = (1 << 20, 2 << 20, 16 << 20);
+        limited.rate_limit = limit.and_then(NonZeroU64::new);
+        let store = store_with(&bucket, 1, limited);
+        let reads = Arc::new(Mutex::new(Vec::new()));
+        let entry = |name: &str, seed, len| {
+            let bytes = seeded_bytes(seed, len);
+            milepost_testkit::fixtures::entry(name, Noted { bytes, reads: Arc::clone(&reads) }).unwrap()
+        };
+        let files = || vec![entry("empty", 1, 0), entry("one", 2, 1_500_001), entry("parts", 3, (5 << 20) + 1)];
+        let mut options = SaveOptions::default();
+        options.digest = Some(digest);
+        let began = Instant::now();
+        let report = store.save(backup(ID, vec![], files()), options.clone(), &cx()).await.unwrap();
+        let took = began.elapsed().as_secs_f64();
+        // Saved already: everything is read and compared.
+        options.resume = true;
+        store.save(backup(ID, vec![], files()), options, &cx()).await.unwrap();
+        let most = reads.lock().unwrap().iter().copied().max().unwrap();
+        whole(&store, &bucket, &backup(ID, vec![], files())).await;
+        match limit {
+            None => assert!(most >= 1 << 20, "{most}"),
+            Some(rate) => {
+                assert!(most <= 256 * 1024, "{most}");
+                let wanted = report.bytes_sent as f64 / rate as f64;
+                assert!((wanted * 0.9..wanted * 1.3).contains(&took), "{took} s for {wanted} s");
+            }
+        }
     }
 }

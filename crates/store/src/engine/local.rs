@@ -20,6 +20,9 @@ use crate::source::{FileSource, FileVersion, ReadAt};
 /// reads ahead in small pieces.
 const READ: usize = 4 * 1024 * 1024;
 
+/// Bytes that are read at once under a rate limit: a disk is done with them before a neighbour's sync notices.
+const GENTLE: usize = 256 * 1024;
+
 /// A part in memory, hashed.
 pub(crate) struct ReadPart {
     /// Its bytes. The buffer goes back to the pool with the last clone.
@@ -100,18 +103,29 @@ impl<B: Bucket> Engine<B> {
         algorithm: Option<DigestAlgorithm>,
         ticket: Ticket,
     ) -> io::Result<(Bytes, Hashes, Ticket)> {
-        let mut buffer = self.buffer(size)?;
-        self.files
-            .run(move || {
-                let file = source.open()?;
-                let check = || unchanged.map_or(Ok(()), |unchanged| unchanged.check(&*file));
-                check()?;
-                let mut hasher = Hasher::new(algorithm);
-                read_exactly(&*file, 0, size, buffer.as_mut(), |bytes| hasher.update(bytes))?;
-                check()?;
-                Ok((buffer.into_bytes(), hasher.finish(), ticket))
-            })
-            .await
+        let mut opened: Option<Box<dyn ReadAt>> = None;
+        let work = (self.buffer(size)?, Hasher::new(algorithm));
+        let read = self.in_pieces(size, work, move |(buffer, hasher), piece| {
+            let check = |file: &dyn ReadAt| unchanged.map_or(Ok(()), |unchanged| unchanged.check(file));
+            let file = match opened.take() {
+                Some(file) => file,
+                None => {
+                    let file = source.open()?;
+                    check(&*file)?;
+                    file
+                }
+            };
+            let last = piece.end as u64 == size;
+            read_exactly(&*file, piece.start as u64, size, &mut buffer.as_mut()[piece], |bytes| hasher.update(bytes))?;
+            if last {
+                check(&*file)?;
+            } else {
+                opened = Some(file);
+            }
+            Ok(())
+        });
+        let (buffer, hasher) = read.await?;
+        Ok((buffer.into_bytes(), hasher.finish(), ticket))
     }
 
     /// Reads and hashes one part; `digest` is given where the digest takes bytes in order, and goes on with this part.
@@ -121,23 +135,50 @@ impl<B: Bucket> Engine<B> {
         plan: PartPlan,
         number: u32,
         algorithm: Option<DigestAlgorithm>,
-        mut digest: Option<DigestHasher>,
+        digest: Option<DigestHasher>,
         ticket: Ticket,
     ) -> io::Result<ReadPart> {
         let Range { start, end } = plan.range(number);
-        let mut buffer = self.buffer(end - start)?;
-        self.files
-            .run(move || {
-                let mut hasher = PartHasher::new(algorithm, &plan, number);
-                read_exactly(&*file, start, plan.len(), buffer.as_mut(), |bytes| {
-                    hasher.update(bytes);
-                    if let Some(digest) = &mut digest {
-                        digest.update(bytes);
-                    }
-                })?;
-                Ok(ReadPart { body: buffer.into_bytes(), hash: hasher.finish(), digest, ticket })
+        let work = (self.buffer(end - start)?, PartHasher::new(algorithm, &plan, number), digest);
+        let read = self.in_pieces(end - start, work, move |(buffer, hasher, digest), piece| {
+            let from = start + piece.start as u64;
+            read_exactly(&*file, from, plan.len(), &mut buffer.as_mut()[piece], |bytes| {
+                hasher.update(bytes);
+                if let Some(digest) = digest {
+                    digest.update(bytes);
+                }
             })
-            .await
+        });
+        let (buffer, hasher, digest) = read.await?;
+        Ok(ReadPart { body: buffer.into_bytes(), hash: hasher.finish(), digest, ticket })
+    }
+
+    /// Runs `read` on a thread for files over all of `len` bytes: in one go, or piece by piece with pauses where there is a rate
+    /// limit. A part that is read at the disk's full speed holds up whoever syncs beside it for as long, and who sets a limit asks
+    /// not to be noticed.
+    async fn in_pieces<T: Send + 'static>(
+        &self,
+        len: u64,
+        mut work: T,
+        mut read: impl FnMut(&mut T, Range<usize>) -> io::Result<()> + Send + 'static,
+    ) -> io::Result<T> {
+        let too_large = |_| io::Error::new(io::ErrorKind::FileTooLarge, "is too large for this machine");
+        let len = usize::try_from(len).map_err(too_large)?;
+        let most = if self.rate.is_limited() { GENTLE } else { len };
+        let mut from = 0;
+        loop {
+            let to = len.min(from + most);
+            let piece = self.files.run(move || {
+                read(&mut work, from..to)?;
+                Ok((work, read))
+            });
+            (work, read) = piece.await?;
+            if to == len {
+                return Ok(work);
+            }
+            self.rate.breathe((to - from) as u64).await;
+            from = to;
+        }
     }
 
     /// The hashes of the first `len` bytes of a local file, read once.
@@ -155,17 +196,17 @@ impl<B: Bucket> Engine<B> {
             cx.check()?;
             let take = STEP.min(len - offset);
             let _ticket = self.budget.ticket(take).await?;
-            let mut buffer = match self.buffer(take) {
+            let buffer = match self.buffer(take) {
                 Ok(buffer) => buffer,
                 Err(error) => return Ok(Err(error)),
             };
             let file = Arc::clone(&file);
-            let hashed = self.files.run(move || {
-                read_exactly(&*file, offset, len, buffer.as_mut(), |bytes| hasher.update(bytes))?;
-                Ok(hasher)
+            let hashed = self.in_pieces(take, (buffer, hasher), move |(buffer, hasher), piece| {
+                let from = offset + piece.start as u64;
+                read_exactly(&*file, from, len, &mut buffer.as_mut()[piece], |bytes| hasher.update(bytes))
             });
             hasher = match hashed.await {
-                Ok(hasher) => hasher,
+                Ok((_, hasher)) => hasher,
                 Err(error) => return Ok(Err(error)),
             };
             offset += take;

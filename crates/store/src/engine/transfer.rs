@@ -64,6 +64,19 @@ impl RateLimit {
         Self { bytes_per_second, paid_until: tokio::sync::Mutex::new(None) }
     }
 
+    /// Is there a limit at all?
+    pub(crate) fn is_limited(&self) -> bool {
+        self.bytes_per_second.is_some()
+    }
+
+    /// The pause behind a piece that was read from a disk: half the time that moving it will take. So the reader gets ahead, and
+    /// the disk is let alone in between.
+    pub(crate) async fn breathe(&self, bytes: u64) {
+        if let Some(rate) = self.bytes_per_second {
+            tokio::time::sleep(Duration::from_secs_f64(bytes as f64 / rate.get() as f64 / 2.0)).await;
+        }
+    }
+
     /// Waits until so many bytes may be moved.
     pub(crate) async fn pay(&self, bytes: u64) {
         let Some(rate) = self.bytes_per_second else { return };
