@@ -2,6 +2,7 @@
 
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_s3_transfer_manager::config::S3ClientConfig;
+use aws_sdk_s3_transfer_manager::io::walk::FsWalker;
 use aws_sdk_s3_transfer_manager::{Client, Config};
 use milepost_benches::sample::{Moved, Op, Spec, Store, credentials};
 use milepost_benches::workload::files;
@@ -36,7 +37,8 @@ async fn work(spec: &Spec) -> Result<Moved> {
     match spec.op {
         Op::Prepare | Op::Idle => Ok(Moved::default()),
         Op::Save => {
-            let upload = client.upload_objects().bucket(bucket).key_prefix(prefix).source(&spec.files).recursive(true);
+            let walker = FsWalker::builder().recursive(true).build();
+            let upload = client.upload_objects().bucket(bucket).key_prefix(prefix).source(&spec.files).walker(walker);
             upload.initiate()?.join().await.context("upload")?;
             Ok(moved)
         }

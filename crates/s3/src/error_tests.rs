@@ -349,7 +349,8 @@ fn messages_name_the_object_and_the_request() {
 #[test]
 fn a_strangers_words_are_cut_and_on_one_line() {
     let long = "é".repeat(1000);
-    assert!(shown(&long).len() <= MAX_WORDS);
+    assert_eq!(shown(&long).len(), MAX_WORDS);
+    assert_eq!(shown(&format!("a{long}")).len(), MAX_WORDS - 1, "no letter is cut in two");
     assert_eq!(shown("a\nb\u{1b}[31m"), "a b [31m");
 }
 
@@ -423,6 +424,38 @@ fn what_may_have_arrived_may_have_been_applied() {
     }
     let error = late(asked(true, READ, false), "operation attempt timeout (all attempts) occurred after 1m");
     assert_eq!((error.kind, error.maybe_applied), (Kind::Timeout, true));
+}
+
+/// An error of so many letters, and its cause.
+#[derive(Debug)]
+struct Nested(usize, Option<Box<Nested>>);
+
+impl std::fmt::Display for Nested {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut depth = 0;
+        let mut inner = self;
+        while let Some(next) = &inner.1 {
+            (depth, inner) = (depth + 1, next);
+        }
+        write!(f, "{depth:0width$}", width = self.0)
+    }
+}
+
+impl StdError for Nested {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.1.as_deref().map(|inner| inner as &(dyn StdError + 'static))
+    }
+}
+
+#[test]
+fn causes_are_told_until_there_are_enough_words() {
+    // With the two letters that join it each cause makes a hundred.
+    let causes = |count: usize| (1..count).fold(Nested(98, None), |inner, _| Nested(98, Some(Box::new(inner))));
+    let told = |count: usize| chain(&Nested(100, Some(Box::new(causes(count))))).len();
+    assert_eq!(told(3), 400);
+    assert_eq!(told(11), 4 * MAX_WORDS);
+    assert_eq!(told(12), 4 * MAX_WORDS + 100, "enough is more than four times what is shown");
+    assert_eq!(told(1_000), 4 * MAX_WORDS + 100);
 }
 
 #[test]

@@ -2,12 +2,13 @@
 
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use milepost_core::Crc64Nvme;
 use milepost_store::bucket::{ListRequest, PutMode, UploadQuery};
 use milepost_store::{Bucket as _, BucketErrorKind as K};
+use tokio::time::Instant;
 
 use crate::common::*;
 
