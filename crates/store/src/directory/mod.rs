@@ -61,6 +61,7 @@ use crate::bucket::{
 use crate::env::Env;
 use crate::error::{Error, Operation};
 use crate::fs::Dir;
+use crate::fs::uncached::Uncached;
 use fault::fault;
 use own::{Own, StoreClock};
 use place::{Lasting, OWN, Place};
@@ -86,6 +87,8 @@ struct Inner {
     clock: StoreClock,
     lasting: Lasting,
     syncs: Syncs,
+    /// Parts do not stay in the page cache.
+    uncached: Uncached,
 }
 
 impl DirectoryBucket {
@@ -118,7 +121,16 @@ impl DirectoryBucket {
             opened => opened.map_err(|error| failed(error, &path))?,
         };
         let (own, clock) = (Mutex::new(None), StoreClock::default());
-        let inner = Inner { path, root, own, env, clock, lasting: Lasting::default(), syncs: Syncs::default() };
+        let inner = Inner {
+            path,
+            root,
+            own,
+            env,
+            clock,
+            lasting: Lasting::default(),
+            syncs: Syncs::default(),
+            uncached: Uncached::new(true),
+        };
         match inner.try_own() {
             Ok(own) => {
                 let swept = inner.clock.now(&own, &inner.env).and_then(|now| own.sweep(now));

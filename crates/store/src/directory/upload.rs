@@ -8,7 +8,6 @@
 use std::fs::File;
 use std::io;
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -24,6 +23,7 @@ use super::slots::{self, Slot};
 use super::{DirectoryBucket, Inner, etag, read, run};
 use crate::bucket::{BucketError, PartInfo, UploadId};
 use crate::fs::Dir;
+use crate::fs::uncached::Uncached;
 
 pub(super) const MAX_PART: u64 = 5 * 1024 * 1024 * 1024;
 pub(super) const MAX_PARTS: u32 = 10_000;
@@ -197,18 +197,19 @@ pub(super) async fn part(
         }
         let records = upload.file("parts").map_err(failed)?.ok_or_else(gone)?;
         let slot = Slot { number, size, crc };
-        store(&data, &records, slot, &body, upload.record.part_size).map_err(failed)?;
+        store(&inner.uncached, &data, &records, slot, &body, upload.record.part_size).map_err(failed)?;
         Ok(Attempt::Done(slot.info()))
     })
     .await
 }
 
-fn store(data: &File, records: &File, slot: Slot, body: &[u8], part_size: u64) -> io::Result<()> {
+fn store(uncached: &Uncached, data: &File, records: &File, slot: Slot, body: &[u8], part_size: u64) -> io::Result<()> {
     // The record of other bytes goes before they do. The same part sent again leaves the same bytes at every moment.
     if slots::read(records, slot.number)?.is_some_and(|old| old != slot) {
         slots::clear(records, slot.number)?;
     }
-    data.write_all_at(body, u64::from(slot.number - 1) * part_size)?;
+    // Nobody reads it soon, and what it drove out of the page cache somebody would.
+    uncached.write_all(data, &mut [io::IoSlice::new(body)], u64::from(slot.number - 1) * part_size)?;
     // A record promises that the bytes outlast a power loss. That the record itself does is not needed: without it the part
     // is sent again.
     data.sync_data()?;

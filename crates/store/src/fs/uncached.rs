@@ -28,12 +28,33 @@ impl Uncached {
         self.tried(|| call::read(file, buf, offset))
     }
 
-    /// Writes slices, one behind the other, to an offset; `None` where it is to be done plainly. A page of which only a part was
-    /// written is read back from the disk by the next write to it: both ends should lie on a border of pages.
+    /// Writes all of the slices, one behind the other, to an offset; plainly where it cannot be done so. A page of which only a part
+    /// was written is read back from the disk by the next write to it: both ends should lie on a border of pages.
     ///
     /// # Errors
-    /// Those of the write.
-    pub(crate) fn write(&self, file: &File, slices: &[io::IoSlice<'_>], offset: u64) -> io::Result<Option<usize>> {
+    /// Those of the write; what it wrote before one is there.
+    pub(crate) fn write_all(&self, file: &File, mut slices: &mut [io::IoSlice<'_>], mut offset: u64) -> io::Result<()> {
+        // Empty ones at the front would make a finished write look like one that writes nothing.
+        io::IoSlice::advance_slices(&mut slices, 0);
+        while !slices.is_empty() {
+            let written = match self.write(file, slices, offset) {
+                Ok(None) => rustix::io::pwritev(file, slices, offset).map_err(io::Error::from),
+                done => done.map(Option::unwrap_or_default),
+            };
+            match written {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    offset += written as u64;
+                    io::IoSlice::advance_slices(&mut slices, written);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&self, file: &File, slices: &[io::IoSlice<'_>], offset: u64) -> io::Result<Option<usize>> {
         self.tried(|| call::write(file, slices, offset))
     }
 

@@ -151,24 +151,8 @@ impl FileWriter {
     fn write_all(&self, chunks: &[impl AsRef<[u8]>], mut offset: u64) -> io::Result<()> {
         for chunks in chunks.chunks(MOST_CHUNKS) {
             let mut slices: Vec<IoSlice<'_>> = chunks.iter().map(|chunk| IoSlice::new(chunk.as_ref())).collect();
-            let mut left = &mut slices[..];
-            // Empty ones at the front would make a finished write look like one that writes nothing.
-            IoSlice::advance_slices(&mut left, 0);
-            while !left.is_empty() {
-                let written = match self.uncached.write(&self.file, left, offset) {
-                    Ok(None) => rustix::io::pwritev(&self.file, left, offset).map_err(io::Error::from),
-                    done => done.map(Option::unwrap_or_default),
-                };
-                match written {
-                    Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                    Ok(written) => {
-                        offset += written as u64;
-                        IoSlice::advance_slices(&mut left, written);
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(error),
-                }
-            }
+            self.uncached.write_all(&self.file, &mut slices, offset)?;
+            offset += chunks.iter().map(|chunk| chunk.as_ref().len() as u64).sum::<u64>();
         }
         Ok(())
     }
