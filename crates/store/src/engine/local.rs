@@ -104,8 +104,8 @@ impl<B: Bucket> Engine<B> {
         ticket: Ticket,
     ) -> io::Result<(Bytes, Hashes, Ticket)> {
         let mut opened: Option<Box<dyn ReadAt>> = None;
-        let work = (self.buffer(size)?, Hasher::new(algorithm));
-        let read = self.in_pieces(size, work, move |(buffer, hasher), piece| {
+        let work = (self.buffer(size)?, Hasher::new(algorithm), ticket);
+        let read = self.in_pieces(size, work, move |(buffer, hasher, _), piece| {
             let check = |file: &dyn ReadAt| unchanged.map_or(Ok(()), |unchanged| unchanged.check(file));
             let file = match opened.take() {
                 Some(file) => file,
@@ -124,7 +124,7 @@ impl<B: Bucket> Engine<B> {
             }
             Ok(())
         });
-        let (buffer, hasher) = read.await?;
+        let (buffer, hasher, ticket) = read.await?;
         Ok((buffer.into_bytes(), hasher.finish(), ticket))
     }
 
@@ -139,8 +139,8 @@ impl<B: Bucket> Engine<B> {
         ticket: Ticket,
     ) -> io::Result<ReadPart> {
         let Range { start, end } = plan.range(number);
-        let work = (self.buffer(end - start)?, PartHasher::new(algorithm, &plan, number), digest);
-        let read = self.in_pieces(end - start, work, move |(buffer, hasher, digest), piece| {
+        let work = (self.buffer(end - start)?, PartHasher::new(algorithm, &plan, number), digest, ticket);
+        let read = self.in_pieces(end - start, work, move |(buffer, hasher, digest, _), piece| {
             let from = start + piece.start as u64;
             read_exactly(&*file, from, plan.len(), &mut buffer.as_mut()[piece], |bytes| {
                 hasher.update(bytes);
@@ -149,13 +149,13 @@ impl<B: Bucket> Engine<B> {
                 }
             })
         });
-        let (buffer, hasher, digest) = read.await?;
+        let (buffer, hasher, digest, ticket) = read.await?;
         Ok(ReadPart { body: buffer.into_bytes(), hash: hasher.finish(), digest, ticket })
     }
 
     /// Runs `read` on a thread for files over all of `len` bytes: in one go, or piece by piece with pauses where there is a rate
     /// limit. A part that is read at the disk's full speed holds up whoever syncs beside it for as long, and who sets a limit asks
-    /// not to be noticed.
+    /// not to be noticed. `work` goes with the thread: the ticket for its buffer is not given back while one still fills that.
     async fn in_pieces<T: Send + 'static>(
         &self,
         len: u64,
