@@ -189,14 +189,17 @@ async fn a_cut_body_is_resumed_where_it_ended() {
     let (store, broker) = (store(&fake).await, Broker::new());
     broker.save(&store).await.unwrap();
     fake.reset();
-    fake.inject(On::operation(Operation::GetObject).key_containing("/segments/").nth(7).times(2), Fault::CutBody(100));
-    fake.inject(On::operation(Operation::GetObject).key_containing("/snapshots/").nth(3), Fault::CutBody(3));
+    // Files that are longer than that, by name: they are fetched in any order.
+    let cuts = [("/segments/000000000005.log", 2, 100), ("/snapshots/000006.sst", 1, 3)];
+    for (key, times, at) in cuts {
+        fake.inject(On::operation(Operation::GetObject).key_ending(key).nth(1).times(times), Fault::CutBody(at));
+    }
     broker.restores(&store).await;
     let log = fake.log();
-    assert_eq!(log.faults().count(), 3, "{log}");
-    let cut: Vec<&str> = log.faults().map(|request| request.key.as_str()).collect();
-    for key in cut {
-        assert!(log.of(Operation::GetObject).filter(|request| request.key == key).count() >= 2, "{log}");
+    for (key, times, _) in cuts {
+        let cut = log.faults().filter(|request| request.key.ends_with(key)).count();
+        let asked = log.of(Operation::GetObject).filter(|request| request.key.ends_with(key)).count();
+        assert_eq!((cut as u64, asked as u64), (times, times + 1), "{log}");
     }
 }
 
