@@ -249,7 +249,10 @@ async fn a_server_that_hangs_meets_the_attempts_timeout() {
     hang.open();
     // A body that stalls is cut by the same limit, and resumed.
     fake.clear_faults();
-    fake.inject(On::operation(Operation::GetObject).key_ending("/segments/000000000005.log").nth(1), Fault::StallBody(10));
+    fake.inject(
+        On::operation(Operation::GetObject).key_ending("/segments/000000000005.log").nth(1),
+        Fault::StallBody(10),
+    );
     broker.restores(&store).await;
 }
 
