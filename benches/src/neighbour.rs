@@ -72,9 +72,18 @@ impl Scene {
             files: scratch.path().join("files"),
             target: scratch.path().join("restored"),
         };
-        let scene = Self { scratch, sink, spec };
-        finish(scene.start(Op::Prepare)?)?;
-        Ok(scene)
+        Ok(Self { scratch, sink, spec })
+    }
+
+    /// Another backup of the same files, which are cold, as old segments are.
+    fn begin(&mut self, round: u32) -> Result<()> {
+        self.sink.forget()?;
+        self.spec.settings.insert("checkpoint".to_owned(), (100 + round).to_string());
+        finish(self.start(Op::Prepare)?)?;
+        for file in workload::files(&self.spec.files)? {
+            rustix::fs::fadvise(&File::open(&file.path)?, 0, None, rustix::fs::Advice::DontNeed)?;
+        }
+        Ok(())
     }
 
     fn start(&self, op: Op) -> Result<Child> {
@@ -133,13 +142,7 @@ pub fn cache(options: &Options, rounds: u32) -> Result<()> {
     let saved = workload::files(&scene.spec.files)?;
     let files = || saved.iter().map(|file| resident(&file.path)).sum::<Result<u64>>();
     for round in 0..rounds {
-        scene.sink.forget()?;
-        scene.spec.settings.insert("checkpoint".to_owned(), (100 + round).to_string());
-        finish(scene.start(Op::Prepare)?)?;
-        // The files to be saved are cold, as old segments are.
-        for file in &saved {
-            rustix::fs::fadvise(&File::open(&file.path)?, 0, None, rustix::fs::Advice::DontNeed)?;
-        }
+        scene.begin(round)?;
         let hot = Hot::make(scene.scratch.path().join("hot"))?;
         let own = files()?;
         let took = finish(scene.start(Op::Save)?)?;
@@ -193,12 +196,7 @@ pub fn neighbour(options: &Options, rounds: u32) -> Result<()> {
     let path = scene.scratch.path().join("journal");
     let mut ratios = Vec::new();
     for round in 0..rounds {
-        scene.sink.forget()?;
-        scene.spec.settings.insert("checkpoint".to_owned(), (100 + round).to_string());
-        finish(scene.start(Op::Prepare)?)?;
-        for file in workload::files(&scene.spec.files)? {
-            rustix::fs::fadvise(&File::open(&file.path)?, 0, None, rustix::fs::Advice::DontNeed)?;
-        }
+        scene.begin(round)?;
         let never = AtomicBool::new(false);
         let mut alone = writer(&path, &never, Duration::from_secs(10))?;
         let stop = Arc::new(AtomicBool::new(false));

@@ -14,7 +14,7 @@ use milepost_store::bucket::BucketErrorKind;
 use milepost_store::source::{FileSource, ReadAt};
 use milepost_store::{BackupState, BackupStore as _, ErrorKind, SaveOptions};
 use milepost_testkit::faulty::{CallKind, Fault, Gate, On};
-use milepost_testkit::fixtures::{BlockedSource, seeded_bytes};
+use milepost_testkit::fixtures::{BlockedSource, MemorySource, seeded_bytes};
 use tokio::time::Instant;
 
 /// Two saves of one store at once, with small and large files: together they keep the rate, within a tenth, over 30 s.
@@ -111,7 +111,7 @@ async fn a_store_that_throttles_is_followed_and_all_arrives() {
 /// A file that notes how much was read of it at once.
 #[derive(Clone)]
 struct Noted {
-    bytes: bytes::Bytes,
+    file: MemorySource,
     reads: Arc<Mutex<Vec<usize>>>,
 }
 
@@ -123,15 +123,12 @@ impl FileSource for Noted {
 
 impl ReadAt for Noted {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.bytes.len() as u64)
+        self.file.len()
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         self.reads.lock().unwrap().push(buf.len());
-        let rest = &self.bytes[usize::try_from(offset).unwrap().min(self.bytes.len())..];
-        let count = rest.len().min(buf.len());
-        buf[..count].copy_from_slice(&rest[..count]);
-        Ok(count)
+        self.file.read_at(buf, offset)
     }
 }
 
@@ -150,8 +147,8 @@ async fn a_limit_spares_the_disk_too() {
         let store = store_with(&bucket, 1, limited);
         let reads = Arc::new(Mutex::new(Vec::new()));
         let entry = |name: &str, seed, len| {
-            let bytes = seeded_bytes(seed, len);
-            milepost_testkit::fixtures::entry(name, Noted { bytes, reads: Arc::clone(&reads) }).unwrap()
+            let file = MemorySource::new(seeded_bytes(seed, len));
+            milepost_testkit::fixtures::entry(name, Noted { file, reads: Arc::clone(&reads) }).unwrap()
         };
         let files = || vec![entry("empty", 1, 0), entry("one", 2, 1_500_001), entry("parts", 3, (5 << 20) + 1)];
         let mut options = SaveOptions::default();

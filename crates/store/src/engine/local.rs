@@ -195,18 +195,18 @@ impl<B: Bucket> Engine<B> {
         while offset < len {
             cx.check()?;
             let take = STEP.min(len - offset);
-            let _ticket = self.budget.ticket(take).await?;
+            let ticket = self.budget.ticket(take).await?;
             let buffer = match self.buffer(take) {
                 Ok(buffer) => buffer,
                 Err(error) => return Ok(Err(error)),
             };
             let file = Arc::clone(&file);
-            let hashed = self.in_pieces(take, (buffer, hasher), move |(buffer, hasher), piece| {
+            let hashed = self.in_pieces(take, (buffer, hasher, ticket), move |(buffer, hasher, _), piece| {
                 let from = offset + piece.start as u64;
                 read_exactly(&*file, from, len, &mut buffer.as_mut()[piece], |bytes| hasher.update(bytes))
             });
             hasher = match hashed.await {
-                Ok((_, hasher)) => hasher,
+                Ok((_, hasher, _)) => hasher,
                 Err(error) => return Ok(Err(error)),
             };
             offset += take;
